@@ -7,10 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.handlers import Message
 
-from demo.airflow import free_ports
 from tests.browser.stage import (
     BATCH_DAG_ID,
     DAG_ID,
@@ -22,6 +19,8 @@ from tests.browser.stage import (
     server_with_fab,
     whole_stage,
 )
+from tests.support.mail import mail_server as run_mail_server
+from tests.support.mail import text_of
 from tests.support.object_storage import ObjectStorage
 from tests.support.sandbox import Sandbox
 
@@ -173,18 +172,8 @@ def closing() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def mail_server() -> Iterator[tuple[dict[str, Any], list[Mail]]]:
     """A mail server on loopback: Airflow's connection to it, and the mails that it received."""
-    received: list[Mail] = []
-
-    class Keep(Message):
-        def handle_message(self, message: Mail) -> None:
-            received.append(message)
-
-    [port] = free_ports(1)
-    server = Controller(Keep(), hostname="127.0.0.1", port=port)
-    server.start()
-    extra = {"disable_ssl": True, "disable_tls": True}
-    yield {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}, received
-    server.stop()
+    with run_mail_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -238,11 +227,7 @@ def finished(runs: tuple[Stage, dict[str, str]], acts: Sandbox) -> str:
 def mailed(runs: tuple[Stage, dict[str, str]], mail_server: tuple[dict[str, Any], list[Mail]]) -> tuple[str, str]:
     """A run with five shorts to review, and the mail about the review."""
     run_id = unanswered(runs, "asked by mail")
-    texts = [
-        "".join(each.get_payload(decode=True).decode() for each in mail.walk() if not each.is_multipart())
-        for mail in mail_server[1]
-    ]
-    [text] = [text for text in texts if run_id in text]
+    [text] = [text for text in map(text_of, mail_server[1]) if run_id in text]
     return run_id, text
 
 

@@ -137,7 +137,10 @@ class Rig:
 
     def record_decision(self, word: str, entry: str, value: Any) -> None:
         """Record a decision, as the user does in the state store of the ledger."""
-        key = f"{word}.{entry}"
+        self.write_row(f"{word}.{entry}", value)
+
+    def write_row(self, key: str, value: Any) -> None:
+        """Write a row of the ledger."""
         self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
 
     def resolve_submission(self, run_id: str) -> None:
@@ -353,6 +356,14 @@ class Rig:
 
     def _met_faults(self) -> int:
         return sum(request["fault"] is not None for request in self.sandbox.requests())
+
+    @contextmanager
+    def month_of(self, now: str) -> Iterator[None]:
+        """Let a time, in ISO 8601, decide which month it is for monthly limits."""
+        file = self.failpoints / "now"
+        file.write_text(now)
+        yield
+        file.unlink()
 
     def patience(self, seconds: float | None) -> None:
         """Set the timeout of the waits that begin or resume from now on; None = as shipped."""

@@ -17,7 +17,12 @@ AIRFLOWS = {
         "chaos/test_jobs",
         "chaos/test_network",
     ),
-    "a-third-airflow": ("chaos/test_components", "chaos/test_user_actions", "chaos/test_workers"),
+    "a-third-airflow": (
+        "chaos/test_components",
+        "chaos/test_monthly_limit",
+        "chaos/test_user_actions",
+        "chaos/test_workers",
+    ),
 }
 
 #: Modules by the cluster that they share.

@@ -12,6 +12,8 @@ file says ``freeze``, the process is stopped, and ``<kind>.<moment>.frozen`` say
 With ``KLAP_LINE``, ``klap.localhost`` is that address on this machine.
 
 As long as there is a file ``<kind>.hold``, a worker waits before its POST, and creates ``<kind>.held``.
+
+As long as there is a file ``now``, its time, in ISO 8601, decides which month it is for monthly limits.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ import signal
 import socket
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from klap_provider.files import download
 from klap_provider.hooks.deadline_adapter import DeadlineConnection
+from klap_provider.operators import monthly_limit
 from klap_provider.operators.submit_once import KlapJob
 from klap_provider.rules import in_doubt, polling
 from klap_provider.rules.idempotent_submit import IdempotentSubmit
@@ -47,6 +51,7 @@ send_data = DeadlineConnection.send
 
 
 look_up = socket.getaddrinfo
+utc_now = monthly_limit.utc_now
 
 
 def look_up_here(host: Any, *arguments: Any, **more: Any) -> Any:
@@ -131,8 +136,14 @@ def _download(url: str, sink: Any, limits: download.Limits) -> download.Fetched:
     return fetch(url, _HalfWrite(sink) if (FOLDER / "download.midway").exists() else sink, limits)
 
 
+def _utc_now() -> datetime:
+    file = FOLDER / "now"
+    return datetime.fromisoformat(file.read_text()) if file.exists() else utc_now()
+
+
 KlapJob.send = _send_job  # type: ignore[method-assign]  # what a failpoint is
 IdempotentSubmit.submit = _submit  # type: ignore[method-assign]  # likewise
 IdempotentSubmit._attempt = _attempt  # type: ignore[method-assign]  # likewise
 DeadlineConnection.send = _send  # type: ignore[method-assign]  # likewise
 download.download = _download
+monthly_limit.utc_now = _utc_now
