@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 import pytest
 
 from demo.airflow import ROOT, Component, LocalAirflow, free_ports, kill_group
 from klap_provider.rules import ledger_keys
+from klap_provider.rules.source_runs import STABLE_FOR
 from klap_provider.rules.video_list import URL
+from klap_provider.sources.check import IS_OURS
 from klap_provider.xcoms import LEDGER
 from tests.support.feeds import Web, entry, rss
 from tests.support.object_storage import ObjectStorage
@@ -23,6 +27,7 @@ from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
 
@@ -33,13 +38,15 @@ QUIET_SECONDS = float(os.environ.get("KLAP_QUIET_SECONDS", "30"))
 
 TRIGGERERS = ("triggerer", "triggerer-2")
 
+#: The shorts are delivered into the folder that is watched.
 DAGS = """
 from datetime import timedelta
 from klap_provider.dag_parts import klap_generate_shorts, klap_watch  # Airflow requires the words airflow and dag
 from klap_provider.sources import FeedSource, PrefixSource, TableSource
 
 main = klap_generate_shorts()
-of_run = {{"settings": {{"limit": 1, "max_clip_count": 1, "destination": {shorts!r}}}, "poll_interval": 2}}
+settings = {{"limit": 1, "max_clip_count": 1, "destination": "s3://media_s3@media/in/shorts"}}
+of_run = {{"settings": settings, "poll_interval": 2}}
 feeds = ({web!r} + "/a", {web!r} + "/b")
 feed = klap_watch("watch_feed", name="feed", source=FeedSource(urls=feeds), **of_run)
 prefix = klap_watch("watch_prefix", name="prefix", source=PrefixSource(path="s3://media_s3@media/in"), **of_run)
@@ -59,6 +66,7 @@ class Stage:
     s3: ObjectStorage
     web: Web
     table: sqlite3.Connection
+    dag_file: Path
 
     def rows(self) -> dict[str, Any]:
         """Return the rows of the ledger."""
@@ -88,15 +96,59 @@ class Stage:
         runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 1})
         return bool(runs["dag_runs"])
 
-    def watching(self) -> set[str]:
-        """Return the triggerers that run watchers."""
+    def watching(self, column: str = "hostname") -> set[str]:
+        """Return the triggerers that run watchers; with the column ``name``, the watchers that are run."""
         tables = "asset_watcher JOIN trigger ON trigger.id = trigger_id JOIN job ON job.id = triggerer_id"
         with sqlite3.connect(self.airflow.home / "airflow.db") as database:
-            return {name for (name,) in database.execute(f"SELECT hostname FROM {tables}")}
+            return {name for (name,) in database.execute(f"SELECT {column} FROM {tables}")}
+
+    def submitted(self) -> list[str]:
+        """Return the addresses of the videos that Klap bills, in their order."""
+        return sorted(entry["body"]["source_video_url"] for entry in self.sandbox.ledger("task"))
+
+    def skipped(self, source: str) -> list[str]:
+        """Return the reasons for which items of a source were skipped."""
+        return [item["reason"] for item in self.rows()[ledger_keys.source_entry(source)]["skipped"]]
+
+    def names_of_shorts(self) -> list[str]:
+        """Return the names of the shorts that were delivered."""
+        return sorted(
+            {name for key, row in self.rows().items() if key.startswith("short_name.") for name in row["names"]}
+        )
+
+    def write_until(self, stopped: threading.Event) -> None:
+        """Write a file that grows, until the event."""
+        size = 0
+        while not stopped.wait(2):
+            self.s3.put("in/talk.mp4", bytes(size := size + 1000))
+
+    def lose_event(self, dag_id: str) -> None:
+        """Delete an event that no scheduler has seen."""
+        path, polls = f"/dags/{dag_id}/assets/queuedEvents", len(self.web.asked)
+        self.wait("two polls", lambda: len(self.web.asked) > polls + 4)
+        time.sleep(2)
+        assert self.airflow.api("GET", path)["total_entries"]
+        self.airflow.api("DELETE", path)
+
+    def double_event(self, source: str) -> None:
+        """Send the event of a source twice more, and wait for the checks."""
+        name = ledger_keys.source_asset(source)
+        [asset] = self.airflow.api("GET", "/assets", params={"name_pattern": name})["assets"]
+        before = self.watches()
+        for _ in range(2):
+            self.airflow.api("POST", "/assets/events", json={"asset_id": asset["id"], "extra": {}})
+        self.wait("a check", lambda: self.watches() > before)
+        self.wait("the checks to end", lambda: not self.is_running())
+
+    def rename_dag(self, old: str, new: str) -> None:
+        """Rename a Dag in its file."""
+        self.dag_file.write_text(self.dag_file.read_text().replace(old, new))
+        self.wait(f"the Dag {new}", lambda: self.airflow.has_dag(new))
 
     def watches(self) -> int:
-        """Return the number of checks by tasks that the triggerer started."""
-        return len(self.runs("watch_feed")) + len(self.runs("watch_prefix"))
+        """Return how many runs of Dags the triggerer has caused."""
+        runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"run_type": "asset_triggered", "limit": 1})
+        return int(runs["total_entries"])
 
     def talk(self, name: str) -> str:
         """Return the address of a video."""
@@ -133,7 +185,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         }
         connections["klap_default"]["extra"] = {"poke_interval": 2}
         dags = tmp_path_factory.mktemp("dags")
-        (dags / "watch.py").write_text(DAGS.format(shorts=str(tmp_path_factory.mktemp("shorts")), web=web.root))
+        dag_file = dags / "watch.py"
+        dag_file.write_text(DAGS.format(web=web.root))
         # A watcher begins at the next parse of its Dag file after the Dag is unpaused.
         env = {**SHORT_HEARTBEATS, "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5"}
         env["PYTHONPATH"] = str(ROOT)
@@ -143,7 +196,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             named["AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT"] = str(port)
             airflow.components[name] = Component(("triggerer",), airflow.home, named)
         with airflow:
-            yield Stage(airflow, sandbox, s3, web, table)
+            yield Stage(airflow, sandbox, s3, web, table, dag_file)
 
 
 @pytest.mark.timeout(1200 + QUIET_SECONDS)
@@ -151,26 +204,34 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     entries = [ledger_keys.source_entry(name) for name in ("feed", "prefix", "table")]
     stage.wait("the first checks", lambda: all(each in stage.rows() for each in entries), 180)
     assert stage.runs() == []
+    before = stage.watches()
 
     old = [entry(day, file=stage.talk(f"old{day}")) for day in (1, 2, 3)]
     now = formatdate()
     new = [entry(day, file=stage.talk(f"new{day}"), at=now) for day in (4, 5)]
+    is_whole = threading.Event()
+    upload = threading.Thread(target=stage.write_until, args=(is_whole,), daemon=True)
     stage.kill(*TRIGGERERS)  # before the event
-    stage.pause("watch_feed", True)
-    stage.web.pages = {"/a": rss(*new, *old), "/b": rss(entry(5, guid="urn:of:b", file=stage.talk("new5"), at=now))}
-    stage.s3.put("in/talk.mp4", b"half of a vid")
+    stage.web.pages = {"/a": rss(new[0], *old), "/b": rss()}
+    upload.start()
     stage.restart(*TRIGGERERS)
-    stage.pause("watch_feed", False)
     for number in range(5):
         stage.table.execute("INSERT INTO videos (source_video_url) VALUES (?)", (stage.talk(f"row{number}"),))
 
-    before = stage.watches()
     stage.wait("an event", lambda: stage.watches() > before)
     killed, *_ = stage.watching()
     stage.kill(killed, "scheduler")  # after the event
     stage.wait("the other triggerer to take over", lambda: stage.watching() == {*TRIGGERERS} - {killed})
-    stage.s3.put("in/talk.mp4", b"a whole video, which is larger")
+    in_both = entry(5, guid="urn:of:b", file=stage.talk("new5"), at=now)
+    stage.web.pages = {"/a": rss(*new, *old), "/b": rss(in_both)}
+    stage.lose_event("watch_feed")
+    stage.pause("watch_feed", True)
+    stage.wait("no watcher", lambda: ledger_keys.source_asset("feed") not in stage.watching("name"))
     stage.restart("scheduler", killed)
+    stage.pause("watch_feed", False)
+    is_whole.set()
+    upload.join()
+    written_at = datetime.now(timezone.utc)
 
     stage.wait("eight runs", lambda: len(stage.runs()) >= 8, 240)
     edited = entry(5, title="Edited", file=stage.talk("edited"), at=now)
@@ -178,6 +239,24 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     stage.wait("the runs to end", lambda: all(run["state"] == "success" for run in stage.runs()), 300)
     results = "SELECT count(*) FROM videos WHERE status = 'success' AND links LIKE '%.mp4'"
     stage.wait("the results in the table", lambda: stage.table.execute(results).fetchone() == (5,))
+    [file_run] = [run for run in stage.runs() if run["conf"][URL].startswith("s3://")]
+    queued_at = datetime.fromisoformat(file_run["queued_at"].replace("Z", "+00:00"))
+    assert (queued_at - written_at).total_seconds() >= STABLE_FOR, "it was not started while it was written"
+
+    # The channel lists the team's own shorts, the events come twice, and the Dag gets another name.
+    shorts = [
+        entry(day, title=escape(name), file=stage.talk(f"own{day}"), at=now)
+        for day, name in enumerate(stage.names_of_shorts()[:3], 10)
+    ]
+    assert shorts
+    stage.web.pages = {"/a": rss(*shorts, *old, edited, new[0]), "/b": rss()}
+    stage.wait("the shorts to be skipped", lambda: stage.skipped("feed") == [IS_OURS] * len(shorts))
+    stage.double_event("feed")
+    stage.rename_dag("watch_feed", "watch_podcast")
+    last = entry(6, file=stage.talk("new6"), at=now)
+    stage.web.pages = {"/a": rss(last, *old, edited, *shorts, new[0]), "/b": rss(in_both)}
+    stage.wait("the run of a renamed Dag", lambda: [run["state"] for run in stage.runs()] == ["success"] * 9, 180)
+    stage.wait("the files to be skipped", lambda: stage.skipped("prefix") == [IS_OURS] * 9, 180)
 
     # A table is checked by a scheduled task.
     stage.pause("watch_table", True)
@@ -186,10 +265,7 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     time.sleep(QUIET_SECONDS)
     assert len(stage.web.asked) > polls, "the triggerer polls"
     assert stage.worker_starts(quiet) == [], "no worker starts while nothing happens"
-    submitted = [entry["body"]["source_video_url"] for entry in stage.sandbox.ledger() if entry["kind"] == "task"]
-    talks = sorted(url for url in submitted if "talk=" in url)
-    assert talks == sorted(stage.talk(name) for name in ("new4", "new5", *(f"row{number}" for number in range(5))))
-    [stored] = [url for url in submitted if "talk=" not in url]
+    *talks, stored = (url for url in stage.submitted())
+    assert talks == sorted(stage.talk(name) for name in ("new4", "new5", "new6", *(f"row{row}" for row in range(5))))
     assert "/media/in/talk.mp4?" in stored
-    assert len(stage.runs()) == 8
-    assert all(run["conf"][URL] for run in stage.runs())
+    assert len(stage.runs()) == 9
