@@ -14,11 +14,16 @@ from playwright.sync_api import expect
 
 from demo.airflow import ROOT
 from klap_provider.xcoms import LEDGER
-from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, connection_to, whole_stage
+from tests.browser.seeded import payments, runs_of_a_month, sources
+from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, connection_to, enter, whole_stage
+from tests.support.api_server import ADMIN, ApiServer
+from tests.support.mail import mail_server, text_of
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from email.message import Message as Mail
+
+    from playwright.sync_api import Browser, Locator, Page
 
     from tests.browser.stage import Stage
 
@@ -27,6 +32,19 @@ IMAGES = ROOT / "docs" / "images"
 #: names that every machine has fonts for.
 SANDBOX_PORT = 8899
 VIDEO_NAME = "Podcast 12"
+
+#: The notifier of docs/how-to/get-notified.md.
+MAIL = {
+    "notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier",
+    "from_email": "airflow@example.com",
+    "to": "media-team@example.com",
+    "subject": "{{ klap.title }}",
+    "html_content": "<p>{{ klap.title }}</p><pre>{{ klap.body }}</pre><a href='{{ klap.url }}'>Open</a>",
+}
+#: A mail as a program for mails shows it.
+READER = """<body style="margin: 0; font: 16px/1.5 sans-serif; color: #222"><header style="padding: 16px 24px;
+background: #eef1f6"><b style="font-size: 20px">{subject}</b><br>From {sender} to {to}</header>
+<style>pre {{ font: inherit; white-space: pre-wrap }}</style><main style="padding: 0 24px 16px">{text}</main></body>"""
 
 
 class Camera:
@@ -58,6 +76,14 @@ class Camera:
         picture = Image.open(io.BytesIO(seen)).convert("RGB")
         picture.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
         print(f"{path.relative_to(ROOT)}  {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def end_below(page: Page, last: Locator) -> None:
+    """Let the window end below an element."""
+    box, size = last.bounding_box(), page.viewport_size
+    assert box
+    assert size
+    page.set_viewport_size({"width": size["width"], "height": int(box["y"] + box["height"]) + 24})
 
 
 def form(camera: Camera) -> None:
@@ -98,11 +124,25 @@ def main() -> None:
         try:
             with (
                 Sandbox() as lossy,
-                whole_stage(Path(home), shorts, port=SANDBOX_PORT, klap_lossy=connection_to(lossy)) as stage,
+                mail_server() as (smtp, mails),
+                whole_stage(
+                    Path(home),
+                    shorts,
+                    port=SANDBOX_PORT,
+                    extra={"notifiers": [MAIL]},
+                    klap_lossy=connection_to(lossy),
+                    smtp_default=smtp,
+                ) as stage,
                 chromium() as browser,
             ):
                 lossy.fault("POST", "^/tasks/", "accept_then_drop")
-                take_all(Camera(browser, stage))
+                camera = Camera(browser, stage)
+                take_all(camera)
+                notice(camera, mails)
+            (seeds := Path(home) / "seeded").mkdir()
+            with ApiServer(seeds) as server, chromium() as browser:
+                server.seed(runs=runs_of_a_month(), rows=[*sources(), *payments()])
+                unattended(Camera(browser, stage), server)
         finally:
             shutil.rmtree(shorts, ignore_errors=True)
 
@@ -145,12 +185,12 @@ def take_all(camera: Camera) -> None:
     expect(page.get_by_role("button", name="Export 2 shorts")).to_be_visible()
     camera.take(page, "shorts-asked")
 
-    page = camera.open(stage.tab_of(done), height=1500)
+    page = camera.open(stage.tab_of(done), height=2000)
     for index in range(2):
         page.get_by_role("region", name="Not selected").get_by_role("checkbox").nth(index).click()
     page.get_by_role("button", name="Export 2 more").click()
     expect(page.get_by_text("2 of 2 shorts delivered")).to_be_visible(timeout=300_000)
-    page.get_by_role("region", name=f"{VIDEO_NAME}: 2 more").scroll_into_view_if_needed()
+    end_below(page, page.get_by_role("region", name=f"{VIDEO_NAME}: 2 more"))
     camera.take(page, "shorts-more")
 
     assert stage.airflow.wait_for_run(DAG_ID, lost, seconds=300) == "failed"
@@ -169,8 +209,37 @@ def take_all(camera: Camera) -> None:
     (ledger,) = stage.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
     page = camera.open(f"{stage.airflow.url}/assets/{ledger['id']}/asset-state-store", height=660)
     expect(page.get_by_text("paid.").first).to_be_visible()
+    handle = page.locator("[data-panel-resize-handle-id]").bounding_box()  # between the graph and the rows
+    assert handle
+    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + 300)
+    page.mouse.down()
+    page.mouse.move(300, handle["y"] + 300, steps=10)
+    page.mouse.up()
     page.get_by_text("paid.").first.scroll_into_view_if_needed()
     camera.take(page, "ledger")
+
+
+def notice(camera: Camera, mails: list[Mail]) -> None:
+    """The mail about the first run that delivered."""
+    [mail] = [each for each in mails if "delivered" in each["Subject"] and VIDEO_NAME not in text_of(each)][:1]
+    page = camera.open("about:blank", height=600, width=800)
+    page.set_content(READER.format(subject=mail["Subject"], sender=mail["From"], to=mail["To"], text=text_of(mail)))
+    end_below(page, page.get_by_role("main"))
+    camera.take(page, "notice")
+
+
+def unattended(camera: Camera, server: ApiServer) -> None:
+    """The sources, and the monthly limits."""
+    for view, name in (("sources", "klap-sources"), ("cost", "klap-limits")):
+        page = camera.open("about:blank", height=1400, width=1280)
+        enter(page, server.url, ADMIN)
+        page.goto(f"{server.url}/plugin/klap?view={view}")
+        last = (
+            page.get_by_role("region", name="Sources") if view == "sources" else page.get_by_text("Days are UTC days")
+        )
+        expect(last).to_be_visible()
+        end_below(page, last)
+        camera.take(page, name)
 
 
 if __name__ == "__main__":

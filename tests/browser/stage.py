@@ -94,16 +94,20 @@ class Stage:
 
 
 @contextmanager
-def whole_stage(home: Path, shorts: Path, *, port: int = 0, **connections: dict[str, Any]) -> Iterator[Stage]:
+def whole_stage(
+    home: Path, shorts: Path, *, port: int = 0, extra: dict[str, Any] | None = None, **connections: dict[str, Any]
+) -> Iterator[Stage]:
     """
     Start an Airflow and a sandbox that makes real clips and replaces Klap's pages.
 
     :param port: the port of the sandbox; 0 = a free one. With a fixed port, a video always has the same
         shorts, as its address decides them.
+    :param extra: further fields of the connection ``klap_default``.
     :param connections: further Airflow connections.
     """
     with Sandbox(render=True, task_seconds=6, export_seconds=4, port=port) as sandbox:
         connections["klap_default"] = connection_to(sandbox)
+        connections["klap_default"]["extra"] |= extra or {}
         with LocalAirflow(home, connections=connections, env=RARE_PARSING) as airflow:
             yield Stage(airflow, sandbox, shorts)
 
