@@ -256,6 +256,18 @@ def test_a_limit_that_covers_no_export_stops_the_run_until_the_next_month(
     assert names(task.run()) == "abcd"
 
 
+def test_watched_sources_continue_when_the_limit_was_raised_and_the_run_is_cleared(
+    select: Callable[..., Played], limit: Callable[..., None], supervisor: Supervisor
+) -> None:
+    limit(1)
+    task = select()
+    for dollars, exported, is_paused in ((1, "ab", True), (1, "ab", True), (1.44, "abc", True), (10, "abcd", False)):
+        limit(dollars)
+        task.clear()
+        assert names(task.run()) == exported
+        assert (pause_entry("connection klap_default") in supervisor.ledger) == is_paused
+
+
 def test_the_answer_of_a_reviewer_is_kept_until_the_next_month(
     select: Callable[..., Played], limit: Callable[..., None], next_month: Callable[[], None]
 ) -> None:

@@ -104,7 +104,7 @@ class KlapSelectingOperator(KlapLedgerOperator, KlapLimitedOperator):
         :param before: the earlier selection of this run that the shorts are from. Default: none.
         :raises KlapLimitError: a monthly limit covers none of the selected shorts.
         """
-        shorts, refusal = self._within_month(context, shorts, before["selected"] if before else ())
+        shorts, refusal = self._within_month(context, shorts, before)
         selected: Selected = {
             "selected": [short["project_id"] for short in shorts if short["reason"] is None],
             "of": before["of"] if before else ids_of(shorts),
@@ -124,19 +124,20 @@ class KlapSelectingOperator(KlapLedgerOperator, KlapLimitedOperator):
         return result
 
     def _within_month(
-        self, context: Context, shorts: list[ListedShort], kept: Sequence[str]
+        self, context: Context, shorts: list[ListedShort], before: Selected | None
     ) -> tuple[list[ListedShort], KlapLimitError | None]:
         """
         Reserve the exports of the selected shorts, best first, and deselect those that a monthly limit does not cover.
 
-        :param kept: ids of shorts that the run has selected before. Their exports reserve their price when they are
-            requested, if they are.
+        :param before: the earlier selection of this run. Its exports reserve their price when they are requested, if
+            they are.
         :return: the shorts, and the error if some were deselected.
         """
         monthly = self.monthly_limits(context, self.client.connection)
         if monthly is None:
             return shorts, None
         price = self.client.connection.prices.export
+        kept = before["selected"] if before else ()
         is_new = [each for each in shorts if each["reason"] is None and not each["exported"]]
         wanted = [each["project_id"] for each in is_new if each["project_id"] not in kept]
         spent = self.spent(shorts)._replace(input_videos=1).total
@@ -144,6 +145,8 @@ class KlapSelectingOperator(KlapLedgerOperator, KlapLimitedOperator):
         log_used(reserved.used)
         refused = {each for each in wanted if each not in reserved.items}
         if not refused:
+            if before:  # which the limit did not cover: it was raised, or this is another month
+                monthly.resume()
             return shorts, None
         self.log.warning("%s covers the best %d of %d exports", reserved.refused_by, len(reserved.items), len(wanted))
         error = monthly.error(reserved, f"the exports of {len(refused)} shorts", len(refused) * price)
