@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from klap_provider.rules.ledger_keys import pause_entry
+from klap_provider.errors import KlapSubmitPendingError
+from klap_provider.rules.ledger_keys import month_log, pause_entry
 from klap_provider.rules.monthly_limit import Limit, MonthlyLimits
 
 if TYPE_CHECKING:
@@ -112,6 +113,18 @@ def test_the_lower_of_two_limits_decides() -> None:
     refused = limits(store, run="shorts run-2", **both).reserve("folder", EXPORT, ["c"])
     assert (refused.items, refused.refused_by and refused.refused_by.scope) == ([], DAG)
     assert used(store, **both) == [0.48, 0.48]
+
+
+def test_contention_for_one_limit_refunds_the_other() -> None:
+    class Crowded(Rows):
+        def get(self, key: str, default: Any = None) -> Any:
+            return {} if key.startswith(f"door.{month_log('2026-11', DAG)}") else super().get(key, default)
+
+    store, both = Crowded(), {"connection": 10, "dag": 10}
+    limits(store, connection=10).reserve("submission", Decimal(4), ["post"])
+    with pytest.raises(KlapSubmitPendingError):
+        limits(store, **both).reserve("folder", EXPORT, ["a"], instead_of="submission", spent=Decimal(1))
+    assert used(store, connection=10) == [1]
 
 
 def test_the_exports_replace_the_reservation_of_the_submission_once() -> None:

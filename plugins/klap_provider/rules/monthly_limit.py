@@ -16,7 +16,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from klap_provider.errors import KlapLimitError
+from klap_provider.errors import KlapLimitError, KlapSubmitPendingError
 from klap_provider.rules.cost import dollars
 from klap_provider.rules.ledger import VERSION
 from klap_provider.rules.ledger_keys import pause_entry, reserved_entry
@@ -121,13 +121,19 @@ class MonthlyLimits:
         :param price: US dollars for each item.
         :param instead_of: reservation to replace.
         :param spent: what Klap has billed of that reservation.
+        :raises KlapSubmitPendingError: too many other runs reserve at the same time. Nothing is reserved.
         """
         reserved = self._reserved(what)
         wanted = [each for each in items if each not in reserved]
         granted, refused_by = len(wanted), None
         used: list[tuple[Limit, Decimal]] = []
         for number, limit in enumerate(self.limits):
-            fits, total = self._append(limit, price, granted, instead_of, None, spent)
+            try:
+                fits, total = self._append(limit, price, granted, instead_of, None, spent)
+            except KlapSubmitPendingError:
+                for earlier in self.limits[:number]:
+                    self._append(earlier, -price, granted)
+                raise
             if fits < granted:
                 used = [(earlier, self._append(earlier, -price, granted - fits)[1]) for earlier in self.limits[:number]]
                 granted, refused_by = fits, limit
