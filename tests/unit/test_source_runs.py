@@ -114,12 +114,6 @@ def test_only_items_since_a_date_start_at_the_first_check() -> None:
     assert check([item("old", 30)], {"old": OLD}, pace=later).start == []
 
 
-def test_only_the_newest_items_start_with_at_most() -> None:
-    pace = Pace(back_catalogue=True, at_most=2)
-    decision = check([item("3", 3), item("1", 1), item("2", 2)], {}, known_parts=None, pace=pace)
-    assert (ids(decision.start), ids(decision.old)) == (["1", "2"], ["3"])
-
-
 def test_items_without_dates_keep_the_order_of_the_list() -> None:
     assert ids(distinct([item("b"), item("a"), item("c", 5)])) == ["c", "b", "a"]
 

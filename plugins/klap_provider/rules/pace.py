@@ -23,7 +23,6 @@ class Pace:
     :param timezone: time zone of ``per_day`` and ``hours``. Default ``UTC``.
     :param back_catalogue: whether the items of the first check start, too. Newer items start first. Default false.
     :param since: items that were published since this time start even at the first check. Earlier ones never start.
-    :param at_most: maximum number of items of a list that can start, the newest ones. Default: all.
     """
 
     per_day: int | None = None
@@ -32,7 +31,6 @@ class Pace:
     timezone: str = "UTC"
     back_catalogue: bool = False
     since: datetime | None = None
-    at_most: int | None = None
 
     def __post_init__(self) -> None:
         if self.since is not None and self.since.tzinfo is None:

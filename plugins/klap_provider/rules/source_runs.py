@@ -142,7 +142,7 @@ def decide(
     """
     decision = Decision()
     ready: list[Item] = []
-    for place, item in enumerate(distinct(items)):
+    for item in distinct(items):
         state = next((recorded[each] for each in item.ids if each in recorded), None)
         is_wanted = item.id in wanted
         # Not further ids: some addresses are another one in each list.
@@ -156,7 +156,7 @@ def decide(
             decision.start.append(item)
         elif item.refused:
             decision.skip.append((item, item.refused))
-        elif _is_old(item, place, state, pace, is_past=_is_past(item, known_parts, checked_at)):
+        elif _is_old(item, state, pace, is_past=_is_past(item, known_parts, checked_at)):
             decision.old.extend([item] if state is None else [])
         elif reason := _waits(item, now, seen or {}):
             decision.wait.append((item, reason))
@@ -210,9 +210,7 @@ def _is_past(item: Item, known_parts: Mapping[str, float] | None, checked_at: fl
     return item.published < known_parts.get(item.part, checked_at)
 
 
-def _is_old(item: Item, place: int, state: str | None, pace: Pace, *, is_past: bool) -> bool:
-    if pace.at_most is not None and place >= pace.at_most:
-        return True
+def _is_old(item: Item, state: str | None, pace: Pace, *, is_past: bool) -> bool:
     if pace.since is not None and item.published is not None:
         return item.published < pace.since.timestamp()
     return (is_past or state == OLD) and not pace.back_catalogue

@@ -27,15 +27,14 @@ class PrefixSource:
     The videos below a prefix of object storage, or in a folder. Each file is an item. The triggerer polls the source.
 
     A file is complete when its size and its ETag, or the time of its last change, are the same in two checks. A new
-    file with the name of an earlier one gets no run. Files whose names begin with a dot are ignored.
+    file with the name of an earlier one gets no run. Only files with the usual extensions of videos count, and none whose
+    name begins with a dot.
 
     :param path: an absolute path, or a URL such as ``s3://media_s3@media/in``.
-    :param suffixes: extensions of videos, such as ``(".mp4",)``. Default: those of the usual formats.
     :param exclude: folders below the prefix that are ignored, such as ``("archive",)``. Default: none.
     """
 
     path: str
-    suffixes: tuple[str, ...] = VIDEOS
     exclude: tuple[str, ...] = ()
 
     is_polled = True
@@ -69,7 +68,7 @@ class PrefixSource:
     def _counts(self, path: PurePosixPath) -> bool:
         is_excluded = any(str(path).startswith(f"{each.strip('/')}/") for each in self.exclude)
         is_hidden = any(part.startswith(".") for part in path.parts)
-        return path.suffix.lower() in self.suffixes and not is_excluded and not is_hidden
+        return path.suffix.lower() in VIDEOS and not is_excluded and not is_hidden
 
 
 def _item(address: str, item_id: str, title: str, facts: dict[str, Any], part: str) -> Item:
