@@ -17,7 +17,7 @@ from airflow.sdk.module_loading import import_string
 from klap_provider.airflow_internals.asset_store import AssetStore
 from klap_provider.errors import KlapInputError, KlapSourceError
 from klap_provider.example_dags import example_klap_watch_own_source, example_klap_watch_table
-from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator
+from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator, watch_source
 from klap_provider.rules import ledger_keys, monthly_limit, source_runs
 from klap_provider.sources import Item, Pace, PrefixSource, TableSource
 from klap_provider.sources.check import SourceCheck
@@ -30,7 +30,7 @@ from tests.support.feeds import RELEASE, Hanging, Web, polls
 from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     import fsspec
@@ -139,7 +139,25 @@ def test_the_result_of_each_run_is_written_to_the_table_once(
 
     first.state = "running"
     watch(source).run()
-    assert table.execute(results).fetchall() == done, "a run that has ended is not followed"
+    assert table.execute(results).fetchall() == done, "a run that was successful is not followed"
+
+    second.state, second.published = "success", {"klap_outcome": shorts, "klap_cost": {"total": 4.12}}
+    watch(source).run()
+    assert table.execute(results).fetchall() == [("success", 4.12, "/a.mp4")] * 2, "it was cleared in the next month"
+
+
+def test_a_failed_run_is_followed_for_40_days(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Reported("a")
+    supervisor.fate = OtherRun("failed")
+    watch(source).run()
+    for days, is_followed in ((35, True), (50, False)):
+        later = time.time() + days * 86400
+        with monkeypatch.context() as patch:
+            patch.setattr(watch_source.time, "time", lambda: later)  # noqa: B023
+            watch(source).run()
+        assert bool(row(supervisor)["open"]) == is_followed
 
 
 def test_a_result_that_could_not_be_written_is_written_at_the_next_check(
@@ -214,6 +232,19 @@ def test_the_first_check_starts_nothing_by_default(watch: Watch, supervisor: Sup
     assert urls(supervisor) == ["new.mp4"]
 
 
+class Reported(Listed):
+    """A source that the results of runs are written to. It records for which ones."""
+
+    reports = True
+
+    def __init__(self, *names: str) -> None:
+        super().__init__(*names)
+        self.told: set[str] = set()
+
+    def tell(self, _origin: Any, result: Mapping[str, Any]) -> None:
+        self.told.add(result["run_id"])
+
+
 def test_a_crash_at_any_write_still_starts_each_item_once(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +266,7 @@ def test_a_crash_at_any_write_still_starts_each_item_once(
         return answer
 
     monkeypatch.setattr(supervisor, "send", send_until_killed)
-    source = Listed("a", "b", "c")
+    source = Reported("a", "b", "c")
     for messages in range(1, 200):
         left = messages
         try:
@@ -246,6 +277,7 @@ def test_a_crash_at_any_write_still_starts_each_item_once(
     else:
         pytest.fail("no try came to its end")
     assert len(started) == len(set(started)) == 2, "also not more than the pace allows"
+    assert source.told == set(started)
 
 
 def test_a_lost_row_of_the_source_starts_nothing_again(watch: Watch, supervisor: Supervisor) -> None:

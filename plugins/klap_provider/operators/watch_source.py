@@ -35,6 +35,9 @@ SHOWN = 25
 #: Seconds for which starts count for the pace: two days, because days have up to 25 hours and differ by time zone.
 STARTS_COUNT = 48 * 3600.0
 
+#: Seconds for which the source is told of a run that has failed, because it can be cleared, also in the next month.
+FAILED_RUNS_COUNT = 40 * 86400.0
+
 #: Maximum length of a title in rows and notes.
 LONGEST_TITLE = 150
 
@@ -168,7 +171,7 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
         skipped = [_shown(item, now, reason=reason) for item, reason in found.decision.skip]
         runs = [_shown(item, now, run_id=run_id) for item, run_id in started]
         starts = [*found.starts, *(now for _ in started)]
-        follow = started if getattr(self.source, "reports", False) else []
+        follow = self._followed(found, started) if getattr(self.source, "reports", False) else []
         return {
             "version": ledger.VERSION,
             "name": self.name,
@@ -191,6 +194,14 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
             },
         }
 
+    def _followed(self, found: Checked, started: list[tuple[Item, str]]) -> list[tuple[Item, str]]:
+        """Return the items that were started, and those whose start an earlier check that was killed has not noted."""
+        noted = (found.row or {}).get("items", {})
+        started_before = (item for item in found.items if found.recorded.get(item.id) == STARTED)
+        missed = [item for item in started_before if cache_key(item.id) not in noted]
+        rows = ((item, recorded_item(self.ledger, self.name, item)) for item in missed)
+        return [*started, *((item, row["run_id"]) for item, row in rows if row)]
+
     def _tell(self, context: Context, row: SourceRow) -> list[str]:
         """Tell the source what became of its runs, and return what failed."""
         errors = []
@@ -203,7 +214,8 @@ class StartSourceRunsOperator(KlapLedgerOperator, KlapNotifyingOperator):
                 errors.append(f"the result of {run['run_id']} was not written ({cause_of(failure)})")
                 continue
             run["told"] = result
-            if result["status"] not in ("queued", "running"):
+            failed_for = row["at"] - run.setdefault("failed_at", row["at"]) if result["status"] == "failed" else 0.0
+            if result["status"] not in ("queued", "running", "failed") or failed_for > FAILED_RUNS_COUNT:
                 del row["open"][key]
         return errors
 

@@ -81,7 +81,12 @@ class SourceItem(TypedDict):
     run_id: str
 
 
-class OpenRun(TypedDict):
+class _Failed(TypedDict, total=False):
+    #: When a check first found that the run had failed, in seconds since the epoch.
+    failed_at: float
+
+
+class OpenRun(_Failed):
     """A run whose final result is not yet written back to the source."""
 
     run_id: str
