@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from klap_provider.dag_parts import klap_caption_video, klap_generate_shorts
-from klap_provider.errors import KlapCreditsError, KlapLimitError
+from klap_provider.errors import KlapCreditsError, KlapError, KlapLimitError
 from klap_provider.operators import (
     ExportShortOperator,
     GenerateShortsOperator,
@@ -21,7 +21,7 @@ from klap_provider.operators import (
     monthly_limit,
 )
 from klap_provider.rules.ledger_keys import limit_entry, pause_entry
-from tests.support.airflow_context import DAG_ID
+from tests.support.airflow_context import DAG_ID, RUN_ID
 from tests.support.notifier import Recorder
 
 if TYPE_CHECKING:
@@ -131,6 +131,36 @@ def test_a_retry_after_a_refused_post_reserves_nothing_again(
         task.run()
     task.run()
     assert used(task.supervisor) == SUBMISSION
+
+
+@pytest.mark.parametrize(("code", "is_final"), [(402, True), (422, True), (429, False)])
+def test_a_refused_post_releases_what_it_reserved_unless_it_is_tried_again(
+    klap: Sandbox, airflow: Airflow, limit: Callable[..., None], code: int, is_final: bool
+) -> None:
+    limit(10)
+    klap.fault("POST", "/tasks/video-to-shorts", "status", times=None, code=code, headers={"Retry-After": "900"})
+    task = airflow(submit())
+    for _ in range(2):
+        with pytest.raises(KlapError):
+            task.run()
+        assert used(task.supervisor) == (0 if is_final else SUBMISSION)
+
+
+def test_a_run_that_was_tried_again_releases_what_it_reserved_if_it_uses_the_job_of_another_run(
+    klap: Sandbox, airflow: Airflow, limit: Callable[..., None], supervisor: Supervisor
+) -> None:
+    limit(10)
+    klap.fault("POST", "/tasks/video-to-shorts", "status", code=429, headers={"Retry-After": "900"})
+    task = airflow(submit(reuse=True))
+    with pytest.raises(KlapError):
+        task.run()
+    airflow(lambda: SubmitShortsOperator(task_id="other", source_video_url=TALK, reuse=True)).run()
+    for key, row in supervisor.ledger.items():
+        if key.startswith(("paid.", "request.")):  # make it one of another run
+            supervisor.ledger[key] = row.replace(f"{DAG_ID} {RUN_ID}", f"{DAG_ID} tuesday")
+    assert used(supervisor) == 2 * SUBMISSION
+    assert task.run()["paid"] == 0
+    assert used(supervisor) == SUBMISSION
 
 
 def test_402_pauses_watched_sources(klap: Sandbox, airflow: Airflow) -> None:

@@ -120,7 +120,7 @@ class KlapJob(ABC):
         self.log = operator.log
         self.limits: MonthlyLimits | None = None
         self.request: PaidRequest | None = None
-        self._reserved: str | None = None
+        self._reservation: str | None = None
 
     @property
     def response_within(self) -> float:
@@ -141,13 +141,18 @@ class KlapJob(ABC):
             log_used(reserved.used)
             if not reserved.items:
                 raise self.limits.error(reserved, self.request.what, cost)
-            self._reserved = reservation if reserved.is_new else self._reserved
+            self._reservation = reservation
 
     def release_unused(self, submission: Submission) -> None:
-        """Release what this process has reserved if another run's job is used instead."""
-        if self.limits is not None and self._reserved and submission.attempt.paid_by != self.limits.run:
+        """Release what this run has reserved if another run's job is used instead."""
+        payer = submission.attempt.paid_by
+        if self.request is not None and self.limits is not None and payer not in (None, self.limits.run):
+            self._release(reservation_of(self.request.log, submission.paid))
+
+    def _release(self, reservation: str) -> None:
+        if self.limits is not None:
             with log_failure("Releasing the reserved part of the monthly limit"):
-                self.limits.release(self._reserved, [POST])
+                self.limits.release(reservation, [POST])
 
     def prepare(self, paid: int) -> Collection[str]:
         """Prepare the call, and return the ids of existing jobs; none if Klap has no list of them."""
@@ -155,7 +160,14 @@ class KlapJob(ABC):
 
     def send(self, until: float) -> str:
         """Send the POST, and return the id of the new job."""
-        job: Task | Export = self.client.call(self.call, until=until, within=self.response_within)
+        job: Task | Export
+        try:
+            job = self.client.call(self.call, until=until, within=self.response_within)
+        except KlapError as failure:
+            # Here, before the attempt is void: other tries of this run that are still alive must not use it.
+            if failure.refused and not failure.transient and self._reservation is not None:
+                self._release(self._reservation)
+            raise
         job_id = job.id
         self.log.info("Klap accepted %s as %s", self.call, job_id)  # the id must be in the log, whatever fails next
         return job_id

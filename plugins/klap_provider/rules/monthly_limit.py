@@ -6,7 +6,7 @@ generated shorts, and one export), and after the selection (all exports). The se
 by what Klap has billed until then. An export that the run has not reserved in the present month reserves its own price.
 What is reserved and then not paid, because the job exists already, is released.
 
-A reservation is for one POST. It stays when the POST fails, so that a retry uses it.
+A reservation is for one POST. It stays if the POST fails and is tried again, so that the retry uses it.
 """
 
 from __future__ import annotations
@@ -63,13 +63,11 @@ class Reserved(NamedTuple):
     :param items: the granted items.
     :param used: what is reserved of each limit now.
     :param refused_by: the limit that refused further items.
-    :param is_new: whether some of the items were not reserved before.
     """
 
     items: list[str]
     used: Sequence[tuple[Limit, Decimal]]
     refused_by: Limit | None = None
-    is_new: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ class MonthlyLimits:
             self.store.set(self._key(limit, what), row)
         if refused_by is not None:
             pause(self.store, refused_by.scope, self.end, f"{refused_by} is reached.")
-        return Reserved([each for each in items if each in reserved or each in new], used, refused_by, bool(new))
+        return Reserved([each for each in items if each in reserved or each in new], used, refused_by)
 
     def release(self, what: str, items: Collection[str]) -> None:
         """Release items that the run does not pay for."""
