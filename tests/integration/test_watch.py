@@ -358,6 +358,18 @@ def row(supervisor: Supervisor) -> Any:
     return json.loads(supervisor.ledger[ledger_keys.source_entry("talks")])
 
 
+def test_one_item_starts_at_each_check_after_a_pause(
+    watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monthly_limit.pause(AssetStore(LEDGER), "source talks", datetime.fromtimestamp(now, timezone.utc), "no credit")
+    for seconds, runs in ((-1, 0), (1, 1), (600, 2), (3700, 5)):
+        with monkeypatch.context() as patch:
+            patch.setattr(watch_source.time, "time", lambda: now + seconds)  # noqa: B023
+            watch(Listed(*"abcde")).run()
+        assert len(supervisor.runs) == runs
+
+
 def test_a_failing_source_is_reported_once(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -120,6 +120,7 @@ def decide(
     known_parts: Mapping[str, float] | None = MappingProxyType({"": -math.inf}),
     checked_at: float = math.inf,
     paused: str | None = None,
+    most: float = math.inf,
     wanted: Collection[str] = (),
     unwanted: Collection[str] = (),
 ) -> Decision:
@@ -137,6 +138,7 @@ def decide(
         last check: the part may be one that moved.
     :param checked_at: when that was, in seconds since the epoch.
     :param paused: why nothing may start at present; None: the source is not paused.
+    :param most: maximum number of items to start now.
     :param wanted: ids that a user starts now, whatever the pace.
     :param unwanted: ids that a user skips.
     """
@@ -164,7 +166,7 @@ def decide(
             ready.append(item)
     if paused:
         return _replaced(decision, wait=[*decision.wait, *((item, paused) for item in ready)])
-    allowed = int(min(len(ready), pace.allowed(now, starts)))
+    allowed = int(min(len(ready), pace.allowed(now, starts), most))
     late = ready[allowed:]
     started = [*starts, *(now for _ in ready[:allowed])]
     return _replaced(

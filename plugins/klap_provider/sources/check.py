@@ -28,6 +28,10 @@ MOST_ITEMS = 2_000
 #: Seconds by which an item can appear late: with an earlier date than the first check, although it was not listed then.
 LATE = 86400.0
 
+#: Seconds after a pause in which only one item starts at each check. Its run shows whether the cause is gone. If it is
+#: not, the other items still wait, and have not had their run.
+TRIAL = 3600.0
+
 #: Reason to skip an item that this Airflow delivered.
 IS_OURS = "it has the name of a short that this Airflow delivered"
 
@@ -162,7 +166,7 @@ class SourceCheck:
         """
         certain = {item.id for item in items if recorded.get(item.id, STARTING) != STARTING}
         interrupted: list[float] = []
-        paused = self._paused(now)
+        paused, is_trial = self._paused(now)
         while True:
             decision = decide(
                 items,
@@ -174,6 +178,7 @@ class SourceCheck:
                 known_parts=known_parts,
                 checked_at=checked_at,
                 paused=paused,
+                most=1 if is_trial else math.inf,
                 wanted=wanted,
                 unwanted=unwanted,
             )
@@ -190,13 +195,16 @@ class SourceCheck:
                 elif item in decision.start and item.id not in wanted and self._is_ours(item):
                     items[items.index(item)] = replace(item, refused=IS_OURS)
 
-    def _paused(self, now: float) -> str | None:
-        """Return why the source is paused; None if it is not."""
+    def _paused(self, now: float) -> tuple[str | None, bool]:
+        """Return why the source is paused, None if it is not, and whether a pause has ended a short time ago."""
+        is_trial = False
         for scope in self.scopes:
             row = cast("PauseRow | None", self.store.get(ledger_keys.pause_entry(scope)))
-            if row is not None and (row["until"] is None or now < row["until"]):
-                return row["reason"]
-        return None
+            until = -math.inf if row is None else row["until"]
+            if row is not None and (until is None or now < until):
+                return row["reason"], False
+            is_trial |= until is not None and now < until + TRIAL
+        return None, is_trial
 
     def _is_ours(self, item: Item) -> bool:
         file = PurePosixPath(unquote(urlsplit(str(item.conf.get(URL, ""))).path)).stem
