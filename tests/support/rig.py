@@ -78,6 +78,23 @@ class Tally:
         return [*events, self.due[0], self.paid[0], self.due[1], self.paid[1], self.unknown, *shorts]
 
 
+def ledger_id(airflow: LocalAirflow) -> int:
+    """Return Airflow's id of the ledger."""
+    (asset,) = airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
+    return int(asset["id"])
+
+
+def ledger_rows(airflow: LocalAirflow) -> dict[str, Any]:
+    """Return the rows of the ledger."""
+    rows: dict[str, Any] = {}
+    path = f"/assets/{ledger_id(airflow)}/state-store"
+    while True:
+        answer = airflow.api("GET", path, params={"limit": 100, "offset": len(rows)})
+        rows |= {row["key"]: row["value"] for row in answer["asset_state_store"]}
+        if len(rows) >= answer["total_entries"]:
+            return rows
+
+
 @dataclass
 class Rig:
     """
@@ -127,13 +144,7 @@ class Rig:
 
     def ledger(self) -> dict[str, Any]:
         """Return the rows of Airflow's own ledger."""
-        rows: dict[str, Any] = {}
-        path = f"/assets/{self._ledger_id()}/state-store"
-        while True:
-            answer = self.airflow.api("GET", path, params={"limit": 100, "offset": len(rows)})
-            rows |= {row["key"]: row["value"] for row in answer["asset_state_store"]}
-            if len(rows) >= answer["total_entries"]:
-                return rows
+        return ledger_rows(self.airflow)
 
     def record_decision(self, word: str, entry: str, value: Any) -> None:
         """Record a decision, as the user does in the state store of the ledger."""
@@ -141,7 +152,7 @@ class Rig:
 
     def write_row(self, key: str, value: Any) -> None:
         """Write a row of the ledger."""
-        self.airflow.api("PUT", f"/assets/{self._ledger_id()}/state-store/{key}", json={"value": value})
+        self.airflow.api("PUT", f"/assets/{ledger_id(self.airflow)}/state-store/{key}", json={"value": value})
 
     def resolve_submission(self, run_id: str) -> None:
         """Resolve the submission in doubt of a run by the jobs of the sandbox, and clear the run."""
@@ -154,11 +165,7 @@ class Rig:
 
     def delete_decision(self, word: str, entry: str) -> None:
         """Delete a decision."""
-        self.airflow.api("DELETE", f"/assets/{self._ledger_id()}/state-store/{word}.{entry}")
-
-    def _ledger_id(self) -> int:
-        (asset,) = self.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
-        return int(asset["id"])
+        self.airflow.api("DELETE", f"/assets/{ledger_id(self.airflow)}/state-store/{word}.{entry}")
 
     def check_run(
         self,

@@ -19,10 +19,9 @@ from klap_provider.rules import ledger_keys
 from klap_provider.rules.source_runs import STABLE_FOR
 from klap_provider.rules.video_list import URL
 from klap_provider.sources.check import IS_OURS
-from klap_provider.xcoms import LEDGER
 from tests.support.feeds import Web, entry, rss
 from tests.support.object_storage import ObjectStorage
-from tests.support.rig import SHORT_HEARTBEATS
+from tests.support.rig import SHORT_HEARTBEATS, ledger_rows
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -68,13 +67,6 @@ class Stage:
     table: sqlite3.Connection
     dag_file: Path
 
-    def rows(self) -> dict[str, Any]:
-        """Return the rows of the ledger."""
-        found = self.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
-        path = f"/assets/{found[0]['id']}/state-store" if found else None
-        rows = self.airflow.api("GET", path, params={"limit": 1000})["asset_state_store"] if path else []
-        return {row["key"]: row["value"] for row in rows}
-
     def wait(self, what: str, condition: Any, seconds: float = 120) -> None:
         """Wait for a condition."""
         self.airflow.wait_for(condition, seconds=seconds, what=what, every=1)
@@ -108,19 +100,24 @@ class Stage:
 
     def skipped(self, source: str) -> list[str]:
         """Return the reasons for which items of a source were skipped."""
-        return [item["reason"] for item in self.rows()[ledger_keys.source_entry(source)]["skipped"]]
+        return [item["reason"] for item in ledger_rows(self.airflow)[ledger_keys.source_entry(source)]["skipped"]]
 
     def names_of_shorts(self) -> list[str]:
         """Return the names of the shorts that were delivered."""
         return sorted(
-            {name for key, row in self.rows().items() if key.startswith("short_name.") for name in row["names"]}
+            {
+                name
+                for key, row in ledger_rows(self.airflow).items()
+                if key.startswith("short_name.")
+                for name in row["names"]
+            }
         )
 
     def write_until(self, stopped: threading.Event) -> None:
         """Write a file that grows, until the event."""
         size = 0
         while not stopped.wait(2):
-            self.s3.put("in/talk.mp4", bytes(size := size + 1000))
+            self.s3.put("in/talk.mp4", b"a video " * (size := size + 1000))
 
     def lose_event(self, dag_id: str) -> None:
         """Delete an event that no scheduler has seen."""
@@ -202,7 +199,8 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.mark.timeout(1200 + QUIET_SECONDS)
 def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: Stage) -> None:
     entries = [ledger_keys.source_entry(name) for name in ("feed", "prefix", "table")]
-    stage.wait("the first checks", lambda: all(each in stage.rows() for each in entries), 180)
+    stage.wait("the Dags", lambda: stage.airflow.has_dag(TARGET) and stage.airflow.has_dag("watch_table"), 180)
+    stage.wait("the first checks", lambda: ledger_rows(stage.airflow).keys() >= {*entries}, 180)
     assert stage.runs() == []
     before = stage.watches()
 
