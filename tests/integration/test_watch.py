@@ -150,7 +150,7 @@ def test_a_failed_run_is_followed_for_40_days(
     watch: Watch, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = Reported("a")
-    supervisor.fate = OtherRun("failed")
+    supervisor.started_run = OtherRun("failed")
     watch(source).run()
     for days, is_followed in ((35, True), (50, False)):
         later = time.time() + days * 86400

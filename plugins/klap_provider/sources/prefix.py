@@ -27,8 +27,8 @@ class PrefixSource:
     The videos below a prefix of object storage, or in a folder. Each file is an item. The triggerer polls the source.
 
     A file is complete when its size and its ETag, or the time of its last change, are the same in two checks. A new
-    file with the name of an earlier one gets no run. Only files with the usual extensions of videos count, and none whose
-    name begins with a dot.
+    file with the name of an earlier one gets no run. Only files with the usual extensions of videos count, and
+    none whose name begins with a dot.
 
     :param path: an absolute path, or a URL such as ``s3://media_s3@media/in``.
     :param exclude: folders below the prefix that are ignored, such as ``("archive",)``. Default: none.
