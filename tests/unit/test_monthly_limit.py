@@ -199,7 +199,11 @@ def test_a_refusal_pauses_watchers_until_the_month_ends() -> None:
     assert row["until"] == datetime(2027, 1, 1, tzinfo=timezone.utc).timestamp()
     assert row["reason"] == "The monthly limit of the connection 'klap_default' is reached."
     run.resume()
-    assert pause_entry(CONNECTION) not in store
+    assert store[pause_entry(CONNECTION)]["until"] == run.now.timestamp()
+    by_hand = {"reason": "holidays", "until": None}
+    store[pause_entry(CONNECTION)] = by_hand
+    run.resume()
+    assert store[pause_entry(CONNECTION)] == by_hand
 
 
 @pytest.mark.parametrize(

@@ -171,9 +171,15 @@ class MonthlyLimits:
         )
 
     def resume(self) -> None:
-        """Tell watchers that new videos may be submitted: the limit may have been raised."""
+        """
+        End the pause of watched sources: the limit may have been raised.
+
+        The row stays. It may be that only a cheaper video fits, so the sources start one item at a time for a while.
+        """
         for limit in self.limits:
-            self.store.delete(pause_entry(limit.scope))
+            row = self.store.get(pause_entry(limit.scope))
+            if row is not None and (row["until"] or 0) > self.now.timestamp():
+                pause(self.store, limit.scope, self.now, row["reason"])
 
     def _append(
         self,
