@@ -235,7 +235,7 @@ def unattended(camera: Camera, server: ApiServer) -> None:
         enter(page, server.url, ADMIN)
         page.goto(f"{server.url}/plugin/klap?view={view}")
         last = (
-            page.get_by_role("region", name="Sources") if view == "sources" else page.get_by_text("Days are UTC days")
+            page.get_by_role("region", name="Source uploads") if view == "sources" else page.get_by_text("Days are UTC")
         )
         expect(last).to_be_visible()
         end_below(page, last)

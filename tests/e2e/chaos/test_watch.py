@@ -67,7 +67,7 @@ class Stage:
     table: sqlite3.Connection
     dag_file: Path
 
-    def wait(self, what: str, condition: Any, seconds: float = 120) -> None:
+    def wait(self, what: str, condition: Any, seconds: float = 300) -> None:
         """Wait for a condition."""
         self.airflow.wait_for(condition, seconds=seconds, what=what, every=1)
 
@@ -196,11 +196,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             yield Stage(airflow, sandbox, s3, web, table, dag_file)
 
 
-@pytest.mark.timeout(1200 + QUIET_SECONDS)
+@pytest.mark.timeout(1800 + QUIET_SECONDS)
 def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: Stage) -> None:
     entries = [ledger_keys.source_entry(name) for name in ("feed", "prefix", "table")]
-    stage.wait("the Dags", lambda: stage.airflow.has_dag(TARGET) and stage.airflow.has_dag("watch_table"), 180)
-    stage.wait("the first checks", lambda: ledger_rows(stage.airflow).keys() >= {*entries}, 180)
+    stage.wait("the Dags", lambda: stage.airflow.has_dag(TARGET) and stage.airflow.has_dag("watch_table"))
+    stage.wait("the first checks", lambda: ledger_rows(stage.airflow).keys() >= {*entries})
     assert stage.runs() == []
     before = stage.watches()
 
@@ -231,10 +231,10 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     upload.join()
     written_at = datetime.now(timezone.utc)
 
-    stage.wait("eight runs", lambda: len(stage.runs()) >= 8, 240)
+    stage.wait("eight runs", lambda: len(stage.runs()) >= 8)
     edited = entry(5, title="Edited", file=stage.talk("edited"), at=now)
     stage.web.pages = {"/a": rss(*reversed(old), edited, new[0]), "/b": rss()}
-    stage.wait("the runs to end", lambda: all(run["state"] == "success" for run in stage.runs()), 300)
+    stage.wait("the runs to end", lambda: all(run["state"] == "success" for run in stage.runs()))
     results = "SELECT count(*) FROM videos WHERE status = 'success' AND links LIKE '%.mp4'"
     stage.wait("the results in the table", lambda: stage.table.execute(results).fetchone() == (5,))
     [file_run] = [run for run in stage.runs() if run["conf"][URL].startswith("s3://")]
@@ -253,8 +253,8 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     stage.rename_dag("watch_feed", "watch_podcast")
     last = entry(6, file=stage.talk("new6"), at=now)
     stage.web.pages = {"/a": rss(last, *old, edited, *shorts, new[0]), "/b": rss(in_both)}
-    stage.wait("the run of a renamed Dag", lambda: [run["state"] for run in stage.runs()] == ["success"] * 9, 180)
-    stage.wait("the files to be skipped", lambda: stage.skipped("prefix") == [IS_OURS] * 9, 180)
+    stage.wait("the run of a renamed Dag", lambda: [run["state"] for run in stage.runs()] == ["success"] * 9)
+    stage.wait("the files to be skipped", lambda: stage.skipped("prefix") == [IS_OURS] * 9)
 
     # A table is checked by a scheduled task.
     stage.pause("watch_table", True)
