@@ -20,7 +20,7 @@ from klap_provider.example_dags import example_klap_watch_own_source, example_kl
 from klap_provider.operators import DeliverShortOperator, StartSourceRunsOperator, watch_source
 from klap_provider.rules import ledger_keys, monthly_limit, source_runs
 from klap_provider.sources import Item, Pace, PrefixSource, TableSource
-from klap_provider.sources.check import SourceCheck
+from klap_provider.sources.check import IS_OURS, SourceCheck
 from klap_provider.sources.items import video_item
 from klap_provider.triggers import SourceTrigger
 from klap_provider.triggers import source as source_trigger
@@ -323,8 +323,8 @@ def test_an_item_is_known_by_its_address_after_its_id_has_changed(watch: Watch, 
 
 def test_a_file_that_this_airflow_delivered_is_refused(watch: Watch, supervisor: Supervisor) -> None:
     names = ["From Zero  to hero", "092_from-zero-to-hero_X"]
-    assert len({ledger_keys.short_name_entry(name) for name in names}) == 1
-    supervisor.ledger[ledger_keys.short_name_entry(names[0])] = json.dumps({"names": names})
+    for name in names:
+        supervisor.ledger[ledger_keys.short_name_entry(name)] = json.dumps({"name": name})
     source = Listed("092_from-zero-to-hero_X", "092_from-zero-to-hero_Y", "talk")
     source.items += [video_item("c", "https://talks.invalid/c", title="from zero to HERO")]
     watch(source).run()
@@ -616,26 +616,27 @@ def test_a_folder_of_the_machine_is_a_source_and_must_exist(tmp_path: Path) -> N
 def test_shorts_that_are_delivered_into_the_watched_prefix_start_nothing(
     watch: Watch, supervisor: Supervisor, storage: fsspec.AbstractFileSystem, airflow: Any, make_shorts: Any, klap: Any
 ) -> None:
-    [short] = make_shorts(1)
-    export = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports", json={}).json()
-    deliver = airflow(
-        lambda: DeliverShortOperator(
-            task_id="deliver",
-            export_id=export["id"],
-            project_id=short["id"],
-            folder_id=short["folder_id"],
-            short_name=short["name"],
-            destination="memory://bucket/in/shorts",
-        )
-    )
-    deliver.run()
+    shorts = make_shorts(2)
+    name = shorts[0]["name"]  # of both
+    for short in shorts:
+        export = klap.call("POST", f"/projects/{short['folder_id']}/{short['id']}/exports", json={}).json()
+        airflow(
+            lambda short=short, export_id=export["id"]: DeliverShortOperator(
+                task_id="deliver",
+                export_id=export_id,
+                project_id=short["id"],
+                folder_id=short["folder_id"],
+                short_name=name,
+                destination="memory://bucket/in/shorts",
+            )
+        ).run()
     watch(BUCKET).run()
     source = Listed()
-    source.items = [video("copy", fingerprint=None), video_item("x", "https://y.invalid/x", title=short["name"])]
+    source.items = [video("copy", fingerprint=None), video_item("x", "https://y.invalid/x", title=name)]
     found = BUCKET.list()
-    assert len(found) == 1
+    assert len(found) == 2
     check = SourceCheck("talks", BUCKET, NEW, AssetStore(LEDGER)).run(time.time() + 60)
-    assert [reason for _, reason in check.decision.skip] == ["it has the name of a short that this Airflow delivered"]
+    assert [reason for _, reason in check.decision.skip] == [IS_OURS] * 2
     watch(source, name="channel").run()
     assert urls(supervisor) == ["copy.mp4"]
 

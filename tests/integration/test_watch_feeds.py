@@ -186,7 +186,7 @@ def test_a_channel_that_lists_the_teams_own_shorts_starts_nothing(
 ) -> None:
     clock.set_to(1)
     name = "From zero to hero… in one take!"
-    supervisor.ledger[ledger_keys.short_name_entry(name)] = json.dumps({"names": [name]})
+    supervisor.ledger[ledger_keys.short_name_entry(name)] = json.dumps({"name": name})
     web.pages = {"/channel": youtube()}
     source = FeedSource(urls=(f"{web.root}/channel",))
     check(source)

@@ -187,7 +187,8 @@ class DeliverShortOperator(KlapLedgerOperator):
         if self.short_name and self.folder_id:  # the name of a whole video may be that of its source
             names.append(self.short_name)
         with log_failure("Recording the short's name in the ledger"):
-            self.ledger.set(ledger_keys.short_name_entry(stem), {"names": names, "run": run_of(context)})
+            for name in names:
+                self.ledger.set(ledger_keys.short_name_entry(name), {"name": name, "run": run_of(context)})
 
     def _entry(self, context: Context) -> str:
         ti = context["ti"]

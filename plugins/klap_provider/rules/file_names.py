@@ -16,9 +16,6 @@ ID_LENGTH = 64
 #: Maximum characters of the Dag id and run id in a manifest's name.
 RUN_LENGTH = 120
 
-#: The file name of a short, without the ending. A slug has no underscore.
-_DELIVERED = re.compile(r"(?:\d{3,}_)?([^_]+)_.+")
-
 #: Invisible letters and marks, such as the variation selectors of emojis.
 _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
@@ -57,12 +54,6 @@ def slug(text: str) -> str:
     while len("".join(kept).encode()) > NAME_BYTES:
         kept.pop()
     return "".join(kept).strip("-")
-
-
-def slug_of(name: str) -> str:
-    """Return the slug of a short by its name, or by its file name without the ending."""
-    delivered = _DELIVERED.fullmatch(name)
-    return delivered[1] if delivered else slug(name)
 
 
 def manifest_name(dag_id: str, run_id: str, task_id: str, map_index: int) -> str:

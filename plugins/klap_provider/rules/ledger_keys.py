@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import re
 
-from klap_provider.rules.file_names import slug_of
-
 #: Key prefixes of rows that are listed rather than looked up.
 PAID, DELIVERED, LIMIT, SOURCE = "paid", "delivered", "limit", "source"
 
@@ -121,8 +119,12 @@ def poll_entry(source: str) -> str:
 
 
 def short_name_entry(name: str) -> str:
-    """Return the key of the row with the names of a delivered short, by its name or file name without the ending."""
-    return f"short_name.{_hash(slug_of(name))}"
+    """
+    Return the key of the row for a name of a delivered short, or for its file name without the extension.
+
+    Differences of case and spaces do not count.
+    """
+    return f"short_name.{_hash(' '.join(name.split()).casefold())}"
 
 
 def payment_key(submitted_at: str, attempt_id: str) -> str:

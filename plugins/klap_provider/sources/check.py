@@ -211,13 +211,7 @@ class SourceCheck:
         return any(name and self._is_delivered(name) for name in (item.title, file))
 
     def _is_delivered(self, name: str) -> bool:
-        row = self.store.get(ledger_keys.short_name_entry(name))
-        return row is not None and _words(name) in map(_words, row["names"])
-
-
-def _words(name: str) -> str:
-    """Return a name as it is compared: without differences of case and spaces."""
-    return " ".join(name.split()).casefold()
+        return self.store.get(ledger_keys.short_name_entry(name)) is not None
 
 
 def _public(item: Item) -> Item:

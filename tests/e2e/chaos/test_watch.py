@@ -103,15 +103,9 @@ class Stage:
         return [item["reason"] for item in ledger_rows(self.airflow)[ledger_keys.source_entry(source)]["skipped"]]
 
     def names_of_shorts(self) -> list[str]:
-        """Return the names of the shorts that were delivered."""
-        return sorted(
-            {
-                name
-                for key, row in ledger_rows(self.airflow).items()
-                if key.startswith("short_name.")
-                for name in row["names"]
-            }
-        )
+        """Return the names of the shorts that were delivered, and of their files."""
+        rows = ledger_rows(self.airflow).items()
+        return sorted(row["name"] for key, row in rows if key.startswith("short_name."))
 
     def write_until(self, stopped: threading.Event) -> None:
         """Write a file that grows, until the event."""
