@@ -1,4 +1,4 @@
-"""After 50,000 runs in 500 days, and with an archive each month, everything costs and behaves as on the first day."""
+"""After 50,000 runs in 500 days, and with an archive each month, everything costs and behaves as in the first month."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.api_server import ADMIN, ApiServer
 from tests.support.many_runs import SHORTS, many_runs, run_id_in_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from tests.support.airflow_context import Played, Supervisor
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 DAG = "klap_generate_shorts"
-FEW, MANY, PER_DAY = 1_000, 50_000, 100
+FEW, MANY, PER_DAY = 2_500, 50_000, 100
 #: Days after which rows of the ledger are archived, and after which runs are deleted.
 ROWS_STAY, RUNS_STAY = 90, 180
 #: How many days ago the ledger was archived.
@@ -79,6 +79,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def young(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Return an API server that stays as after 25 days, when each request reads as much as it may."""
+    with ApiServer(tmp_path_factory.mktemp("young")) as running:
+        seed(running, range(FEW))
+        yield running
+
+
 def seed(server: ApiServer, numbers: range) -> None:
     """Write runs with a claim each. The first run of a day has task instances."""
     for part in portions(numbers, 5_000):
@@ -98,27 +106,43 @@ def ask(server: ApiServer, path: str) -> Any:
     return answer.json()
 
 
-def fastest(action: Callable[[], Any]) -> float:
-    """Return the seconds of the fastest of some tries."""
-    times = []
-    for _ in range(7):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return min(times)
+def slower(compared: Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]]) -> dict[str, list[float]]:
+    """
+    Return the requests that take more than twice the time: the seconds of the fastest of some tries, then and now.
+
+    Both are measured in turn, because the machine may be busy. Less than 30 ms more do not count.
+    """
+    found = {}
+    for what, both in compared.items():
+        times: tuple[list[float], list[float]] = ([], [])
+        for _ in range(7):
+            for action, own in zip(both, times, strict=True):
+                started = time.perf_counter()
+                action()
+                own.append(time.perf_counter() - started)
+        then, now = map(min, times)
+        if now > 2 * then + 0.03:
+            found[what] = [then, now]
+    return found
 
 
-def slower(now: dict[str, float], then: dict[str, float]) -> dict[str, tuple[float, float]]:
-    """Return what takes more than twice the time; other processes may take 30 ms."""
-    return {what: (then[what], now[what]) for what in then if now[what] > 2 * then[what] + 0.03}
+def requests_of_page(server: ApiServer, ledger: Ledger, oldest: str) -> dict[str, Callable[[], Any]]:
+    """Return the requests of the page and of the tab, and one of a task for the ledger."""
+    return {
+        **{path: partial(ask, server, path) for path in PAGE},
+        "the tab of the oldest run": partial(ask, server, f"dags/{DAG}/runs/{oldest}/shorts"),
+        "its payments": partial(ask, server, f"payments?run_dag_id={DAG}&run_id={oldest}"),
+        "a row of the ledger": partial(ledger.get, "export.unknown.0"),
+    }
 
 
 def ago(days: float) -> str:
     return f"{datetime.now(timezone.utc) - timedelta(days=days):%Y-%m-%d %H:%M:%S.000000}"
 
 
-def test_everything_costs_and_behaves_as_on_the_first_day(
+def test_everything_costs_and_behaves_as_in_the_first_month(
     server: ApiServer,
+    young: ApiServer,
     airflow: Callable[..., Played],
     supervisor: Supervisor,
     klap: Sandbox,
@@ -135,11 +159,6 @@ def test_everything_costs_and_behaves_as_on_the_first_day(
         made = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=url, reuse=True))
         return made.run()["klap_task_id"], ledger.requests - before
 
-    def times_of_page(oldest: str) -> dict[str, float]:
-        paths = (*PAGE, f"dags/{DAG}/runs/{oldest}/shorts", f"payments?run_dag_id={DAG}&run_id={oldest}")
-        times = {path.replace(oldest, "oldest"): fastest(partial(ask, server, path)) for path in paths}
-        return {**times, "a row of the ledger": fastest(partial(ledger.get, "export.unknown.0"))}
-
     seed(server, range(FEW))
     supervisor.ledger = ledger = Ledger(server)  # type: ignore[assignment]  # instead of a dict
     old, new_requests = submit("old")
@@ -147,7 +166,6 @@ def test_everything_costs_and_behaves_as_on_the_first_day(
     paid = klap.ledger()
     assert (old_again, len(paid)) == (old, 1)
     newest = ask(server, "videos")["videos"]
-    first_day = times_of_page(run_id_in_batch(FEW - 1))
 
     age = f"UPDATE asset_state_store SET updated_at = '{ago(450)}' WHERE last_updated_by_run_id IS NULL"
     server.run("-c", f"from airflow import settings\nwith settings.engine.begin() as c: c.exec_driver_sql({age!r})")
@@ -170,7 +188,9 @@ def test_everything_costs_and_behaves_as_on_the_first_day(
     assert ask(server, "payments?since=0001-01-01&until=" + ago(490)[:10])["total"] > 0, "of deleted runs, too"
     oldest = run_id_in_batch(PER_DAY * (RUNS_STAY - 1) - 1)
     assert ask(server, f"dags/{DAG}/runs/{oldest}/shorts")["details"] is not None
-    assert slower(times_of_page(oldest), first_day) == {}
+    then = requests_of_page(young, Ledger(young), run_id_in_batch(FEW - 1))
+    now = requests_of_page(server, ledger, oldest)
+    assert slower({what: (then[what], now[what]) for what in then}) == {}
 
     assert submit("old") == (old, again_requests), "it is not paid again, after more than a year"
     assert klap.ledger() == paid
