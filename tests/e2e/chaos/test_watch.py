@@ -85,8 +85,9 @@ class Stage:
 
     def is_running(self) -> bool:
         """Return whether a Dag has a queued or running run."""
-        runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 1})
-        return bool(runs["dag_runs"])
+        runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 100})
+        # A run of the Dag that was renamed never ends if it had not ended before.
+        return any(run["dag_id"] != "watch_feed" for run in runs["dag_runs"])
 
     def watching(self, column: str = "hostname") -> set[str]:
         """Return the triggerers that run watchers; with the column ``name``, the watchers that are run."""
