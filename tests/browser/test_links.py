@@ -50,7 +50,7 @@ def test_an_unknown_address_has_no_button(page: Page, stage: Stage, failed: str,
 def test_cards_link_to_player_video_and_log(page: Page, stage: Stage, delivered: str) -> None:
     [name, *_] = [short["short_name"] for short in stage.airflow.xcom(DAG_ID, delivered, "select_shorts")]
     page.goto(stage.tab_of(delivered))
-    expect(follow(page, f"Preview {name} in Klap").get_by_role("heading", name=name)).to_be_visible()
+    expect(follow(page, f"Open in Klap: {name}").get_by_role("heading", name=name)).to_be_visible()
     with page.expect_download() as download:
         link = page.get_by_role("link", name=f"Download {name}")
         link.evaluate(

@@ -173,7 +173,7 @@ function Buttons({ short, run }) {
   return h(
     HStack,
     { flexWrap: "wrap", gap: 2 },
-    preview && h(OutsideButton, { href: preview, icon: "external", label: `Preview ${name} in Klap` }, "Preview"),
+    preview && h(OutsideButton, { href: preview, icon: "external", label: `Open in Klap: ${name}` }, "Open in Klap"),
     video && h(OutsideButton, { href: video, icon: "download", label: `Download ${name}` }, "Download"),
     log && h(TaskButton, { run, task: log, icon: "log", label: `Log of ${name}` }, "Log"),
   );

@@ -49,8 +49,8 @@ function ReviewedShort({ short, price, isSelected, isDropped, toggle }) {
           null,
           h(
             OutsideButton,
-            { href: short.preview, icon: "external", label: `Preview ${short.name} in Klap` },
-            "Preview",
+            { href: short.preview, icon: "external", label: `Open in Klap: ${short.name}` },
+            "Open in Klap",
           ),
         ),
     ),
