@@ -13,7 +13,6 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from demo.airflow import ROOT
-from klap_provider.xcoms import LEDGER
 from tests.browser.seeded import payments, runs_of_a_month, sources
 from tests.browser.stage import DAG_ID, VIDEO_DAG_ID, chromium, connection_to, enter, whole_stage
 from tests.support.api_server import ADMIN, ApiServer
@@ -205,18 +204,6 @@ def take_all(camera: Camera) -> None:
     page = camera.open(stage.page_of(done, "tasks", "short.deliver", "mapped", 0, "details"), height=760)
     expect(page.get_by_role("link", name="Exported video")).to_be_visible()
     camera.take(page, "links")
-
-    (ledger,) = stage.airflow.api("GET", "/assets", params={"name_pattern": LEDGER})["assets"]
-    page = camera.open(f"{stage.airflow.url}/assets/{ledger['id']}/asset-state-store", height=660)
-    expect(page.get_by_text("paid.").first).to_be_visible()
-    handle = page.locator("[data-panel-resize-handle-id]").bounding_box()  # between the graph and the rows
-    assert handle
-    page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + 300)
-    page.mouse.down()
-    page.mouse.move(300, handle["y"] + 300, steps=10)
-    page.mouse.up()
-    page.get_by_text("paid.").first.scroll_into_view_if_needed()
-    camera.take(page, "ledger")
 
 
 def notice(camera: Camera, mails: list[Mail]) -> None:

@@ -383,5 +383,7 @@ def test_the_first_view_requests_only_its_own_data(new_page: Open, desk: Desk) -
     page.goto(desk.address())
     expect(page.get_by_text("Episode 0").first).to_be_visible()
     page.wait_for_load_state("networkidle")
+    assert any("api/reviews" in url for url in sent)
+    expect(page.get_by_role("region", name="Waiting for you")).to_have_count(0)  # nothing waits
     own = [url for url in sent if "/klap/" in url or "hitlDetails" in url]
     assert not [url for url in own if re.search("api/shorts|api/spending|page/shorts.js|page/cost.js", url)]

@@ -1,6 +1,6 @@
-/** The open reviews. */
+/** The open reviews; nothing if there are none. */
 import { getFromPlugin } from "../api.js";
-import { h, Icon, Muted, SmallButton } from "../components.js";
+import { h, Icon, SmallButton } from "../components.js";
 import { ALWAYS, Pending, useResponse } from "./hooks.js";
 import { tabPath, waiting } from "./texts.js";
 
@@ -18,12 +18,12 @@ export function OpenReviews() {
   const reviews = seen.response?.reviews ?? [];
   const [isWhole, setWhole] = useState(false);
   const shown = isWhole ? reviews : reviews.slice(0, AT_FIRST);
+  if (reviews.length === 0 && !seen.error) return null;
   return h(
     Stack,
     { as: "section", "aria-label": "Waiting for you", gap: 2 },
     h(Heading, { as: "h2", size: "md" }, "Waiting for you", reviews.length > 0 && ` (${reviews.length})`),
     h(Pending, seen),
-    seen.response?.reviews.length === 0 && h(Muted, null, "No open reviews."),
     reviews.length > 0 &&
       h(
         Stack,
