@@ -25,7 +25,7 @@ from tests.support.rig import SHORT_HEARTBEATS, ledger_rows
 from tests.support.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.chaos]
@@ -87,10 +87,10 @@ class Stage:
         tasks = self.airflow.api("GET", path, params=params)["task_instances"]
         return [task["dag_id"] for task in tasks if task["dag_id"] != RENAMED]
 
-    def is_running(self, without: str | None = None) -> bool:
-        """Return whether a Dag has a queued or running run, without those of one Dag."""
+    def is_running(self, without: Collection[str] = ()) -> bool:
+        """Return whether a Dag has a queued or running run, without those of some Dags."""
         runs = self.airflow.api("GET", "/dags/~/dagRuns", params={"state": ["queued", "running"], "limit": 100})
-        return any(run["dag_id"] != without for run in runs["dag_runs"])
+        return any(run["dag_id"] not in without for run in runs["dag_runs"])
 
     def watching(self, column: str = "hostname") -> set[str]:
         """Return the triggerers that run watchers; with the column ``name``, the watchers that are run."""
@@ -255,9 +255,9 @@ def test_each_new_item_of_three_sources_gets_one_run_whatever_is_killed(stage: S
     stage.wait("the run of a renamed Dag", lambda: [run["state"] for run in stage.runs()] == ["success"] * 9)
     stage.wait("the files to be skipped", lambda: stage.skipped("prefix") == [IS_OURS] * 9)
 
-    # A table is checked by a scheduled task.
+    # A table is checked by a scheduled task. Airflow does not continue a run of a paused Dag.
     stage.pause("watch_table", True)
-    stage.wait("the checks to end", lambda: not stage.is_running(without=RENAMED))
+    stage.wait("the checks to end", lambda: not stage.is_running(without=(RENAMED, "watch_table")))
     quiet, polls = datetime.now(timezone.utc).isoformat(), len(stage.web.asked)
     time.sleep(QUIET_SECONDS)
     assert len(stage.web.asked) > polls, "the triggerer polls"
