@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import closing
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
 import psutil
@@ -54,11 +56,14 @@ def test_it_ends_while_a_response_is_delayed() -> None:
 
 
 def test_it_keeps_idle_connections_longer_than_five_seconds() -> None:
-    with Sandbox() as sandbox, socket.create_connection(("127.0.0.1", int(sandbox.root.rpartition(":")[2]))) as client:
+    with Sandbox() as sandbox, closing(HTTPConnection(sandbox.root.removeprefix("http://"))) as client:
+        client.connect()
+        client.auto_open = 0  # no second connection
         for pause in (0, 5.2):
             time.sleep(pause)
-            client.sendall(b"GET /v2/exports HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\n\r\n")
-            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            client.request("GET", "/v2/exports", headers={"Authorization": "Bearer k"})
+            with client.getresponse() as response:
+                assert (response.status, response.read()) == (200, b"[]")
 
 
 def test_a_used_port_is_named() -> None:

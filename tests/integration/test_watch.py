@@ -560,11 +560,12 @@ BUCKET = PrefixSource(path="memory://bucket/in")
 def test_a_file_starts_only_when_it_is_complete(
     watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.001)
+    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.01)
     for content in (b"", b"half", b"whole"):
         folder("talk.mp4", content)
         watch(BUCKET).run()
         assert supervisor.runs == {}
+    time.sleep(0.02)
     watch(BUCKET).run()
     assert [run.conf for run in supervisor.runs.values()] == [{"source_video_url": "memory://bucket/in/talk.mp4"}]
     folder("talk.mp4", b"another video with the same name")
@@ -667,7 +668,7 @@ async def events_within(trigger: SourceTrigger, seconds: float) -> list[Any]:
 def test_the_trigger_fires_for_the_first_check_and_for_new_items(
     watch: Watch, folder: Callable[[str, bytes], None], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.001)
+    monkeypatch.setattr(source_runs, "STABLE_FOR", 0.0)
     event = {"source": "talks"}
     folder("old.mp4", b"content")
     assert asyncio.run(events_within(trigger_of(BUCKET), 0.5)) == [event], "the first check runs in a task"
