@@ -187,7 +187,7 @@ export function RunLink({ run, label, children }) {
 export function Choice({ label, value, options, choose }) {
   return h(
     NativeSelectRoot,
-    { flex: "0 1 12rem", size: "sm" },
+    { size: "sm", width: "12rem" },
     h(
       NativeSelectField,
       { "aria-label": label, onChange: (/** @type {any} */ { target }) => choose(target.value), value },
