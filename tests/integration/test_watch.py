@@ -155,7 +155,7 @@ def test_a_failed_run_is_followed_for_40_days(
     for days, is_followed in ((35, True), (50, False)):
         later = time.time() + days * 86400
         with monkeypatch.context() as patch:
-            patch.setattr(watch_source.time, "time", lambda: later)  # noqa: B023
+            patch.setattr(watch_source.time, "time", lambda later=later: later)
             watch(source).run()
         assert bool(row(supervisor)["open"]) == is_followed
 
@@ -365,7 +365,7 @@ def test_one_item_starts_at_each_check_after_a_pause(
     monthly_limit.pause(AssetStore(LEDGER), "source talks", datetime.fromtimestamp(now, timezone.utc), "no credit")
     for seconds, runs in ((-1, 0), (1, 1), (600, 2), (3700, 5)):
         with monkeypatch.context() as patch:
-            patch.setattr(watch_source.time, "time", lambda: now + seconds)  # noqa: B023
+            patch.setattr(watch_source.time, "time", lambda seconds=seconds: now + seconds)
             watch(Listed(*"abcde")).run()
         assert len(supervisor.runs) == runs
 
