@@ -6,8 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import create_engine, event
-from sqlalchemy.orm import Session
+from sqlalchemy import event
 
 from klap_provider.airflow_internals import runs as database
 from klap_provider.ui import ledger_rows, run_list, runs
@@ -16,6 +15,8 @@ from tests.support.many_runs import BATCH, SHORTS, many_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.orm import Session
 
 EACH = 30
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -27,28 +28,15 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def empty() -> Iterator[Session]:
-    """A session of an empty database with Airflow's tables and indexes."""
-    from airflow.models import import_all_models
-    from airflow.models.asset import AssetModel
-
-    import_all_models()
-    engine = create_engine("sqlite://")
-    AssetModel.metadata.create_all(engine)
-    with Session(engine) as opened:
-        yield opened
-
-
 @pytest.fixture
-def session(empty: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def session(empty_database: Session, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """A session of a database of which everything may be read."""
-    monkeypatch.setattr(database, "reading", lambda: contextlib.nullcontext(empty))
+    monkeypatch.setattr(database, "reading", lambda: contextlib.nullcontext(empty_database))
     monkeypatch.setattr(run_list, "dags_of_asset", lambda _: ["klap_generate_shorts", BATCH])
     for module in (run_list, runs, ledger_rows):
         monkeypatch.setattr(module, "permitted", lambda _user, dag_ids, _what: set(dag_ids))
-    yield empty
-    empty.rollback()
+    yield empty_database
+    empty_database.rollback()
 
 
 def listed(limit: int = 25, **asked: Any) -> dict[str, Any]:

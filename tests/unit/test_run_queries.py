@@ -7,8 +7,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import create_engine, event, text
-from sqlalchemy.orm import Session
+from sqlalchemy import event, text
 
 from klap_provider.airflow_internals import runs as database
 from klap_provider.airflow_internals import state_store
@@ -19,25 +18,22 @@ from klap_provider.ui.facts import OF_A_RUN
 from klap_provider.xcoms import LEDGER, LIST_KEY, RETURN_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from sqlalchemy.orm import Session
 
 KEYS = [("d", "r1"), ("d", "r2"), ("e", "r1")]
 DAYS = payment_keys("2026-11-01", "2026-11-30")
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[Session]:
-    """A session of an empty database with Airflow's tables and indexes."""
-    from airflow.models import import_all_models
+def session(empty_database: Session) -> Session:
+    """A session of a database with the ledger's asset."""
     from airflow.models.asset import AssetModel
 
-    import_all_models()
-    engine = create_engine("sqlite://")
-    AssetModel.metadata.create_all(engine)
-    with Session(engine) as opened:
-        opened.add(AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={}))
-        opened.flush()
-        yield opened
+    empty_database.add(AssetModel(name=LEDGER, uri=LEDGER, group="asset", extra={}))
+    empty_database.flush()
+    return empty_database
 
 
 def plans(session: Session, ask: Callable[[Session], Any]) -> list[str]:
