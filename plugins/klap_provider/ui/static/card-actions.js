@@ -67,6 +67,9 @@ const UNCHANGED = "This is the current watermark. Change the address, position o
 const NO_PICTURE = "This short has no watermark. Enter the address of a picture first.";
 const isAddress = (/** @type {string} */ text) => /^https?:\/\/\S+$/.test(text);
 
+/** Whether the server has shortened an address, because its query may be secret. */
+const isShortened = (/** @type {string} */ text) => text.includes("?…");
+
 const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
 
 /** @param {{short: Short, run: string[]}} props */
@@ -152,7 +155,7 @@ function ExportAgain({ short, run }) {
             ),
           ),
         ),
-        isAddress(picture) && h(WatermarkPreview, { short, run, picture, position: wanted }),
+        isAddress(picture) && !isShortened(picture) && h(WatermarkPreview, { short, run, picture, position: wanted }),
         h(
           ActionButton,
           {

@@ -36,11 +36,16 @@ export const videoUrl = (run, short, query = {}) => (short.stored ? deliveredUrl
  */
 export const deliveredUrl = (run, short, query = {}) => pluginUrl(deliveredPath(run, short, "video"), query).href;
 
+/**
+ * The style of a video that fills the box around it.
+ *
+ * @type {React.CSSProperties}
+ */
+export const FIT = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
+
 /** A player that fills the box around it and shows the first frame, or the reason why it cannot play. */
 export function Video(/** @type {{name: string, src: string}} */ { name, src }) {
   const [problem, setProblem] = useState(null);
-  /** @type {React.CSSProperties} */
-  const fit = { height: "100%", inset: 0, objectFit: "contain", position: "absolute", width: "100%" };
   if (problem !== null) {
     const style = {
       alignItems: "center",
@@ -51,13 +56,13 @@ export function Video(/** @type {{name: string, src: string}} */ { name, src }) 
     };
     return h(
       Flex,
-      { ...style, fontSize: "xs", gap: 2, overflow: "auto", p: 2, role: "alert", style: fit, wordBreak: "break-word" },
+      { ...style, fontSize: "xs", gap: 2, overflow: "auto", p: 2, role: "alert", style: FIT, wordBreak: "break-word" },
       h(Icon, { name: "failed", size: 24 }),
       h(Text, null, problem),
     );
   }
   const video = { "aria-label": name, controls: true, playsInline: true, preload: "metadata", src: `${src}#t=0.1` };
-  return h("video", { ...video, onError: () => reason(src).then(setProblem), style: fit });
+  return h("video", { ...video, onError: () => reason(src).then(setProblem), style: FIT });
 }
 
 /** Return why the server did not send a video. Players do not report it. */

@@ -1,12 +1,9 @@
 /** A still of a short with the watermark at its position and in its size. */
 import { h, Muted } from "./components.js";
-import { videoUrl } from "./delivered.js";
+import { FIT, videoUrl } from "./delivered.js";
 
 const { useState } = globalThis.React;
 const { Box, Stack } = globalThis.ChakraUI;
-
-/** @type {React.CSSProperties} */
-const FILL = { height: "100%", inset: 0, objectFit: "cover", position: "absolute", width: "100%" };
 
 /**
  * @param {object} props
@@ -37,7 +34,7 @@ export function WatermarkPreview({ short, run, picture, position }) {
     playsInline: true,
     preload: "metadata",
     src: `${video}#t=0.1`,
-    style: FILL,
+    style: FIT,
   };
   return h(
     Stack,
