@@ -60,8 +60,7 @@ def klap_watch(
     :param name: name of the source in the ledger, such as ``talks``. With another name, the source starts from the
         beginning, and its items can get second runs.
     :param source: object that lists the items: a ``FeedSource``, ``YouTubeSource``, ``PrefixSource`` or ``TableSource``
-        of
-        :mod:`klap_provider.sources`, or an object of your own with a method ``list()``.
+        of :mod:`klap_provider.sources`, or an object of your own with a method ``list()``.
     :param pace: how many items start, when, and which. Default: all new items at once, none of the first check.
     :param settings: form parameters of all runs, such as ``{"limit": 3}``. Those of an item take precedence.
     :param trigger_dag_id: id of the Dag that runs the items, if it is not ``klap_generate_shorts``.
