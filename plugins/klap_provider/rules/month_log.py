@@ -22,8 +22,8 @@ part of the proof.
 A row with the end of the log saves reading all entries. The last writer wins. It may be old, but it always describes an
 entry and its total, and the entries after that are read one by one.
 
-What remains possible: an amount can count although nothing is paid for it, if a process ends between two steps. Less
-than the limit is paid then. As for every claim, each write must take effect once.
+What remains possible: an amount can count although nothing is paid for it, if a process ends between two steps, or is
+slower than :data:`VOID_AFTER`. Less than the limit is paid then. As for every claim, each write must take effect once.
 """
 
 from __future__ import annotations
