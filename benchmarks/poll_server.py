@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 #: Responses of each API while the job runs, and when it is ready: HTTP status and body.
 RESPONSES = {
     "v2": (
-        (200, {"id": "task000000000000", "type": "video-to-shorts", "status": "processing", "output_id": None}),
-        (200, {"id": "task000000000000", "type": "video-to-shorts", "status": "ready", "output_id": "folder01"}),
+        (200, {"id": "task000000000000", "type": "video-to-video", "status": "processing", "output_id": None}),
+        (200, {"id": "task000000000000", "type": "video-to-video", "status": "ready", "output_id": "project1"}),
     ),
     "sensor": ((404, {}), (200, {})),
     "api": ((200, {"data": {"id": 1, "status": 3}}), (200, {"data": {"id": 1, "status": 10}})),

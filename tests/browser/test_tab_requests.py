@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.browser.stage import enter
 from tests.integration.test_page import at
-from tests.integration.test_run_view import DAG, EXPORT, RUN, whole_run
+from tests.integration.test_shorts_tab import DAG, EXPORT, RUN, whole_run
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from klap_provider.api import calls
 from klap_provider.errors import KlapAuthError, KlapConnectionError, KlapError, KlapInputError, KlapRateLimitError
 from klap_provider.hooks import async_client
 from klap_provider.hooks.async_client import KlapAsyncClient
+from klap_provider.hooks.lookup import aget_connection
 from klap_provider.rules.job_targets import TaskTarget
 from klap_provider.rules.poll_schedule import PollSchedule
 from klap_provider.rules.polling import PollAgain, PollState
@@ -27,6 +28,7 @@ from tests.support.loop_watch import blockers, free_loop
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from klap_provider.hooks.connection import KlapConnection
     from tests.support.airflow_context import Supervisor
 
 __all__ = ["blockers", "closed_url", "free_loop"]  # fixtures
@@ -127,6 +129,26 @@ async def test_open_clients_share_one_connection_lookup_and_one_tcp_connection(
         for _ in range(3):
             await poll()
     assert (server.polls, server.connections) == (4, 1)
+
+
+async def test_polls_that_begin_while_the_connection_is_read_use_it(
+    server: Klap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+
+    async def read(klap_conn_id: str) -> KlapConnection:
+        reads.append(klap_conn_id)
+        await asyncio.sleep(0.1)
+        return await aget_connection(klap_conn_id)
+
+    monkeypatch.setattr(async_client, "aget_connection", read)
+
+    async def later(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await poll()
+
+    await asyncio.gather(*(later(0.01 * number) for number in range(5)))
+    assert (server.polls, reads) == (5, ["klap_default"])
 
 
 async def test_clients_of_different_users_share_a_session_and_name_their_user(

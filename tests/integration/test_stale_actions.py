@@ -10,7 +10,7 @@ import requests
 
 from klap_provider.rules.video_list import URL
 from tests.integration.test_page import at
-from tests.integration.test_run_view import DAG, EXPORT, whole_run
+from tests.integration.test_shorts_tab import DAG, EXPORT, whole_run
 from tests.support.api_server import ADMIN, USER, VIEWER, ApiServer
 from tests.support.auth import PRIVATE
 

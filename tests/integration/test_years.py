@@ -7,6 +7,7 @@ import time
 from collections.abc import MutableMapping
 from datetime import datetime, timedelta, timezone
 from functools import partial
+from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -152,9 +153,12 @@ def test_everything_costs_and_behaves_as_in_the_first_month(
     conn = {"conn_type": "http", "host": server.url, "login": ADMIN, "password": ADMIN}
     monkeypatch.setenv(f"AIRFLOW_CONN_{AIRFLOW_CONN_ID.upper()}", json.dumps(conn))
 
+    numbers = count()
+
     def submit(video: str) -> tuple[str, int]:
-        """Submit a video, and return Klap's task and the number of requests for the ledger."""
+        """Submit a video in a new run, and return Klap's task and the number of requests for the ledger."""
         before = ledger.requests
+        monkeypatch.setattr("tests.support.airflow_context.RUN_ID", f"run {next(numbers)}")
         url = f"https://example.com/{video}.mp4"
         made = airflow(lambda: SubmitShortsOperator(task_id="submit", source_video_url=url, reuse=True))
         return made.run()["klap_task_id"], ledger.requests - before

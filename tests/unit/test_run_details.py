@@ -16,7 +16,7 @@ from klap_provider.rules.video_list import URL
 from klap_provider.ui.batch import batch_of
 from klap_provider.ui.facts import OF_A_BATCH, OF_A_RUN, UNREADABLE, Facts
 from klap_provider.ui.run_details import details_of
-from klap_provider.ui.run_view import as_json
+from klap_provider.ui.shorts_tab import as_json
 from klap_provider.ui.texts import LEFT_OUT, file_of, file_size, last_parts, source_of, web_address
 from tests.support.response_types import assert_is
 
@@ -723,7 +723,7 @@ def test_the_tab_renders_whatever_xcoms_there_are(data: st.DataObject) -> None:
 
 
 def bound(details: dict[str, Any]) -> dict[str, Any]:
-    """The details with the versions of the ledger entries, which :func:`run_view.bind_entries` reads."""
+    """The details with the versions of the ledger entries, which :func:`shorts_tab.bind_entries` reads."""
     for part in (details["stage"], *details["shorts"]):
         for name in ("in_doubt", "export"):
             if request := part.get(name):

@@ -1,8 +1,9 @@
 """
-The fields of the trigger forms, with help, bounds and defaults. Those of Klap's requests come from the request models.
+The parts of the trigger forms: groups of fields, with help, bounds and defaults.
 
-Each Dag factory lists the fields of its form, for example
-:func:`~klap_provider.dag_parts.generate_shorts.shorts_form`.
+Each Dag factory puts its form together, for example
+:func:`~klap_provider.dag_parts.generate_shorts.shorts_form`. The fields of Klap's requests come from the models in
+:mod:`klap_provider.api.requests`, through ``fields.json``. ``docs/reference/form.md`` lists all fields.
 """
 
 from __future__ import annotations

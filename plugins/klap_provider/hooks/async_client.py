@@ -185,7 +185,7 @@ class _Client:
 
     async def call(self, call: Call[T], user: str | None) -> T:
         began = _now()
-        account = self._account or await self._read(since=began)
+        account = self._account or await self._read(since=0)  # also if another poll is reading it at this moment
         try:
             return await self._queued(call, account, user)
         except (KlapRateLimitError, KlapServerError):

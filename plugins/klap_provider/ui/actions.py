@@ -20,9 +20,9 @@ from klap_provider.rules.manual_resolution import ADOPT, RESEND, decision_key
 from klap_provider.ui.follow_up import can_follow_up, follow_up
 from klap_provider.ui.read_facts import read_facts
 from klap_provider.ui.run_details import details_of
-from klap_provider.ui.run_view import bind_entries
 from klap_provider.ui.runs import as_readable
 from klap_provider.ui.short_cards import answer_of
+from klap_provider.ui.shorts_tab import bind_entries
 from klap_provider.ui.texts import no_permission
 from klap_provider.xcoms import LEDGER
 

@@ -15,7 +15,7 @@ from klap_provider.api.requests import Position, Scale
 from klap_provider.errors import KlapError, KlapMissingFileError, KlapNotServedError
 from klap_provider.ui import actions, delivered_files, delivered_shorts, ledger_payments, open_reviews, run_list
 from klap_provider.ui import sources as watched
-from klap_provider.ui.run_view import as_json, etag_of, run_view
+from klap_provider.ui.shorts_tab import as_json, etag_of, shorts_tab
 from klap_provider.ui.texts import no_permission
 from klap_provider.ui.video_response import video_response
 from klap_provider.ui.zip_response import zip_response
@@ -43,7 +43,7 @@ def _permitted(dag_id: str, user: User) -> None:
 @router.get("/dags/{dag_id}/runs/{run_id:path}/shorts")
 def shorts_of_run(request: Request, user: User, dag_id: str, run_id: str) -> Response:
     """Return the data of the Shorts tab of a run; 304 if the browser has it."""
-    body = as_json(run_view(user, dag_id, run_id))
+    body = as_json(shorts_tab(user, dag_id, run_id))
     # Browsers may cache the response, and must revalidate it each time: permissions change, too.
     headers = {"ETag": etag_of(body), "Cache-Control": "private, no-cache", "Vary": "Cookie, Authorization"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):

@@ -1,19 +1,21 @@
 /** The actions on an exported short: resolve its request, retry it, export it again. */
 import { ActionButton, exportMore, Question, repeat, resolve, TabContext } from "./actions.js";
-import { Choice, h, SmallButton } from "./components.js";
+import { BELOW, Choice, h, SmallButton } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { priceText } from "./texts.js";
 import { WatermarkPreview } from "./watermark-preview.js";
 
 const { useContext, useId, useState } = globalThis.React;
-const { Box, Flex, Input, Stack, Text } = globalThis.ChakraUI;
+const { Flex, Input, Stack, Text } = globalThis.ChakraUI;
 
-/** @param {{short: Short, run: string[]}} props `run`: the run's path in the UI, as segments */
-export function CardActions({ short, run }) {
-  const { form } = useContext(TabContext);
+/**
+ * What a short needs a user for.
+ *
+ * @param {{short: Short, run: string[]}} props `run`: the run's path in the UI, as segments
+ */
+export function NextStep({ short, run }) {
   if (short.in_doubt) return h(ResolveRequest, { doubt: short.in_doubt, error: short.error, what: "export", run });
-  if (short.retry) return h(RetryShort, { short, retry: short.retry, run });
-  return short.state === "success" && form?.can_export ? h(ExportAgain, { short, run }) : null;
+  return short.retry ? h(RetryShort, { short, retry: short.retry, run }) : null;
 }
 
 /**
@@ -72,8 +74,12 @@ const isShortened = (/** @type {string} */ text) => text.includes("?…");
 
 const NO_ADDRESS = "The address of the picture must start with https:// or http://.";
 
-/** @param {{short: Short, run: string[]}} props */
-function ExportAgain({ short, run }) {
+/**
+ * In a row of buttons: export a delivered short again, and pay again.
+ *
+ * @param {{short: Short, run: string[]}} props
+ */
+export function ExportAgain({ short, run }) {
   const { details, watermark } = useContext(TabContext);
   const why = useId();
   const [isOpen, setOpen] = useState(false);
@@ -110,7 +116,7 @@ function ExportAgain({ short, run }) {
   return h(
     Question,
     null,
-    h(Box, null, h(SmallButton, toggle, "Export again…")),
+    h(SmallButton, toggle, "Export again…"),
     isOpen &&
       h(
         Stack,
@@ -121,6 +127,7 @@ function ExportAgain({ short, run }) {
           borderWidth: 1,
           gap: 3,
           p: 3,
+          ...BELOW,
         },
         h(
           Flex,

@@ -1,11 +1,12 @@
 /** The card of one short. A language model wrote its name and explanation: they are shown as text, never as markup. */
-import { CardActions } from "./card-actions.js";
+import { TabContext } from "./actions.js";
+import { ExportAgain, NextStep } from "./card-actions.js";
 import { CARD, Tick } from "./card-grid.js";
-import { Bar, CopyButton, h, Icon, Muted, OutsideButton, State, TaskButton } from "./components.js";
+import { Bar, ButtonRow, CopyButton, h, Icon, Muted, OutsideButton, State, TaskButton } from "./components.js";
 import { StoredTexts, Video, videoUrl } from "./delivered.js";
 import { clock, fileSize } from "./texts.js";
 
-const { memo, useEffect, useRef, useState } = globalThis.React;
+const { memo, useContext, useEffect, useRef, useState } = globalThis.React;
 const { Box, Flex, Heading, HStack, Text } = globalThis.ChakraUI;
 
 const NEARBY = "400px";
@@ -51,9 +52,8 @@ function SelectedShort({ short, run }) {
           short.error,
         ),
       short.path && h(FilePath, { name: short.name, path: short.path }),
-      short.stored && h(StoredTexts, { short, run }),
       h(Box, { flex: 1 }),
-      h(CardActions, { short, run }),
+      h(NextStep, { short, run }),
       h(Buttons, { short, run }),
     ),
   );
@@ -168,14 +168,18 @@ function FilePath({ name, path: given }) {
 
 /** @param {{short: Short, run: string[]}} props */
 function Buttons({ short, run }) {
+  const { form } = useContext(TabContext);
   const { name, preview, log } = short;
   const video = videoUrl(run, short, { download: 1 });
+  const isDelivered = short.left_out === null && short.state === "success" && !short.in_doubt && !short.retry;
   return h(
-    HStack,
-    { flexWrap: "wrap", gap: 2 },
+    ButtonRow,
+    null,
     preview && h(OutsideButton, { href: preview, icon: "external", label: `Open in Klap: ${name}` }, "Open in Klap"),
     video && h(OutsideButton, { href: video, icon: "download", label: `Download ${name}` }, "Download"),
     log && h(TaskButton, { run, task: log, icon: "log", label: `Log of ${name}` }, "Log"),
+    short.stored && h(StoredTexts, { short, run }),
+    isDelivered && form?.can_export && h(ExportAgain, { short, run }),
   );
 }
 

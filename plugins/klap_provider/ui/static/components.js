@@ -126,6 +126,13 @@ export const PageLink = ({ label, children, ...link }) =>
  */
 export const Muted = (props) => h(Text, { color: "fg.muted", fontSize: "sm", ...props });
 
+/** Buttons beside each other. What one of them opens has the style {@link BELOW}. */
+export const ButtonRow = (/** @type {{children?: any}} */ { children }) =>
+  h(HStack, { flexWrap: "wrap", gap: 2 }, children);
+
+/** The style of an element in a {@link ButtonRow} that stands below all buttons. */
+export const BELOW = { order: 1, width: "100%" };
+
 /**
  * A button that copies a text. Browsers offer the clipboard only to pages served by HTTPS or from this machine.
  *

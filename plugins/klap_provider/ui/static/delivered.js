@@ -1,8 +1,8 @@
 /** The video and the texts of a delivered short, which Airflow's API server reads from the destination. */
 import { getFromPlugin, pluginUrl } from "./api.js";
-import { CopyButton, h, Icon, Muted, OutsideButton, SmallButton } from "./components.js";
+import { BELOW, ButtonRow, CopyButton, h, Icon, Muted, OutsideButton, SmallButton } from "./components.js";
 
-const { useState } = globalThis.React;
+const { Fragment, useState } = globalThis.React;
 const { Box, Flex, HStack, Stack, Text } = globalThis.ChakraUI;
 
 /** @type {Record<string, string>} */
@@ -92,8 +92,8 @@ export function AllDelivered(/** @type {{shorts: Short[], run: string[]}} */ { s
     );
   };
   return h(
-    HStack,
-    { flexWrap: "wrap", gap: 2 },
+    ButtonRow,
+    null,
     h(OutsideButton, { href: pluginUrl(["api", ...run, "videos.zip"]).href, icon: "download" }, "Download all (ZIP)"),
     navigator.clipboard && h(SmallButton, { onClick: copy }, h(Icon, { name: "copy" }), message),
   );
@@ -107,7 +107,7 @@ async function captionsOf(/** @type {Short} */ short, /** @type {string[]} */ ru
 
 const TRANSCRIPT = "Transcript";
 
-/** The captions and the transcript of a delivered short, loaded when they are opened. */
+/** The captions and the transcript of a delivered short, in a row of buttons, loaded when they are opened. */
 export function StoredTexts(/** @type {{short: {id: string, name: string}, run: string[]}} */ { short, run }) {
   const [texts, setTexts] = useState(/** @type {Labelled | {problem: string} | null} */ (null));
   const [isOpen, setOpen] = useState(false);
@@ -118,8 +118,8 @@ export function StoredTexts(/** @type {{short: {id: string, name: string}, run: 
     getFromPlugin(deliveredPath(run, short, "texts")).then(show, ({ message }) => setTexts({ problem: message }));
   };
   return h(
-    Stack,
-    { alignItems: "start", gap: 2 },
+    Fragment,
+    null,
     h(
       SmallButton,
       {
@@ -130,7 +130,7 @@ export function StoredTexts(/** @type {{short: {id: string, name: string}, run: 
       h(Icon, { name: "log" }),
       "Captions and transcript",
     ),
-    isOpen && h(Box, { "aria-live": "polite", width: "100%" }, h(Texts, { short, texts })),
+    isOpen && h(Box, { "aria-live": "polite", ...BELOW }, h(Texts, { short, texts })),
   );
 }
 

@@ -3,7 +3,7 @@
  *
  * Airflow gives the page its own React, Chakra UI and router as globals, and takes the component from the global that
  * is named as the app in plugin.py. This module imports all others, so that the browser loads them in parallel.
- * The server builds the data, see ui/run_view.py; these modules draw it.
+ * The server builds the data, see ui/shorts_tab.py; these modules draw it.
  */
 import { TabContext } from "./actions.js";
 import { getIfChanged } from "./api.js";

@@ -2,7 +2,7 @@
 import { getFromPlugin } from "../api.js";
 import { Score, useNear } from "../card.js";
 import { CARD, CardGrid } from "../card-grid.js";
-import { h, Icon, OutsideButton, RunLink } from "../components.js";
+import { ButtonRow, h, Icon, OutsideButton, RunLink } from "../components.js";
 import { deliveredUrl, StoredTexts, Video } from "../delivered.js";
 import { fileSize, timeText } from "../texts.js";
 import { useAddress } from "./address.js";
@@ -11,7 +11,7 @@ import { Pending, useLimit, useResponse } from "./hooks.js";
 import { TwoLines } from "./table.js";
 import { countText, dollars, oneOf, periodText, priceNote, searchText, withoutEmpty } from "./texts.js";
 
-const { Box, Flex, Heading, HStack, Stack, Text } = globalThis.ChakraUI;
+const { Box, Flex, Heading, Stack, Text } = globalThis.ChakraUI;
 
 const PAGE = 24;
 const ORDERS = {
@@ -104,8 +104,8 @@ function Card({ short }) {
       ),
       h(Box, { flex: 1 }),
       h(
-        HStack,
-        { flexWrap: "wrap", gap: 2 },
+        ButtonRow,
+        null,
         h(
           OutsideButton,
           { href: deliveredUrl(run, short, { download: 1 }), icon: "download", label: `Download ${short.name}` },
@@ -113,8 +113,8 @@ function Card({ short }) {
         ),
         short.run_name !== null &&
           h(RunLink, { run, label: `Run of ${short.name}` }, h(Icon, { name: "short" }), "Run"),
+        h(StoredTexts, { short, run }),
       ),
-      h(StoredTexts, { short, run }),
     ),
   );
 }

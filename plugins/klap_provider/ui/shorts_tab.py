@@ -1,4 +1,9 @@
-"""The data of the Shorts tab, in one response: a run and its follow-up runs, or the videos of a batch."""
+"""
+The data of the Shorts tab, in one response: a run and its follow-up runs, or the videos of a batch.
+
+It comes from the runs, task instances and XComs in Airflow's database (:mod:`klap_provider.ui.read_facts`), and from
+the ledger.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 FOLLOW_UPS = 50
 
 
-def run_view(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
+def shorts_tab(user: Any, dag_id: str, run_id: str) -> dict[str, Any]:
     """
     Return the data of the Shorts tab.
 
