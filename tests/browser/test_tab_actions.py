@@ -35,7 +35,7 @@ def section(page: Page, name: str | re.Pattern[str]) -> Locator:
 def confirm(page: Page, text: str) -> None:
     """Confirm a second payment, with two clicks."""
     dialog = page.get_by_role("alertdialog")
-    expect(dialog).to_contain_text(f"This was paid for before. Klap bills it again: {text}")
+    expect(dialog).to_contain_text(f"Klap bills this one as well: {text}")
     dialog.get_by_role("button", name="Confirm").dblclick()
 
 
@@ -192,7 +192,8 @@ def test_a_submission_in_doubt_is_sent_again_from_the_tab(
     expect(question).to_contain_text(re.compile(sent))
     expect(question.get_by_role("button", name="Continue with this task")).to_be_disabled()
     assert axe(page, "Resolve the request") == []
-    question.get_by_role("button", name="It is not in Klap: send again · $0.44 (estimated)").click()
+    expect(page.get_by_role("button", name="Run again with changes")).to_have_count(0)
+    question.get_by_role("button", name="It is not in Klap: send again · $0.44 (estimated) + generated shorts").click()
     dialog = page.get_by_role("alertdialog")
     expect(dialog).to_contain_text("If Klap has received the first request after all, it bills both.")
     dialog.get_by_role("button", name="Confirm").dblclick()
@@ -229,8 +230,8 @@ def test_a_video_that_failed_at_klap_is_sent_again_from_the_tab(page: Page, stag
     before = sent()
     page.goto(stage.tab_of(run_id))
     expect(section(page, "Summary").get_by_role("alert")).to_contain_text("start a new run")
-    page.get_by_role("button", name="Submit the video again · $0.44 (estimated)").click()
-    confirm(page, "$0.44 (estimated).")
+    page.get_by_role("button", name="Submit the video again · $0.44 (estimated) + generated shorts").click()
+    confirm(page, "$0.44 (estimated) + generated shorts.")
     # A busy Airflow takes such a short wait for a task that its executor lost, and retries it after two minutes.
     expect(section(page, "Summary")).to_contain_text("Cost$0.88 (estimated)", timeout=3 * PATIENCE)
     assert sent() == before + 1

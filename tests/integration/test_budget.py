@@ -84,7 +84,7 @@ def test_a_budget_must_cover_the_video_its_shorts_and_one_export(
 @pytest.mark.parametrize(
     ("make", "way_on"),
     [
-        (submit(budget=2), r"Lower max_clip_count to 3, or raise the budget\.$"),
+        (submit(budget=2), r"Lower max_clip_count \(Maximum number of shorts\) to 3, or raise the budget\.$"),
         (submit(budget=1), r"prices\)\. Raise the budget\.$"),
         (video(budget=0.9), r"= \$0\.92 \(estimated prices\)\. Raise the budget\.$"),
     ],

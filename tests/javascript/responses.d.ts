@@ -59,7 +59,14 @@ type Stage = {
   review_task: TaskRef | null;
 };
 type Question = { task: TaskRef; options: Record<string, string>; none: string; asked_at: string };
-type NextStep = { tasks: TaskRef[]; is_paid: boolean; is_again: boolean; price: number | null; estimated: boolean };
+type NextStep = {
+  tasks: TaskRef[];
+  is_paid: boolean;
+  is_again: boolean;
+  needs_change: boolean;
+  price: number | null;
+  estimated: boolean;
+};
 type Details = {
   is_whole: boolean;
   ended: boolean;

@@ -62,7 +62,11 @@ def require_budget(budget: Decimal | None, max_cost: Cost) -> None:
     if budget is None or min_cost.total <= budget:
         return
     shorts = affordable(budget, min_cost._replace(generated_shorts=0), min_cost.prices.generated_short)
-    action = f"Lower max_clip_count to {shorts}, or raise" if shorts and max_cost.generated_shorts else "Raise"
+    action = (
+        f"Lower max_clip_count (Maximum number of shorts) to {shorts}, or raise"
+        if shorts and max_cost.generated_shorts
+        else "Raise"
+    )
     raise KlapInputError(
         f"Nothing was sent to Klap. The budget is {dollars(budget)}, but even with one export the run may cost "
         f"{min_cost}. {action} the budget."

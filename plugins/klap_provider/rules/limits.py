@@ -14,7 +14,11 @@ class Selection(Request):
     """Which of the generated shorts to export."""
 
     limit: int | None = Field(
-        None, ge=1, title="Shorts to export", description="Maximum number of shorts to export, best first. Empty: all."
+        None,
+        ge=1,
+        title="Shorts to export",
+        description="Maximum number of shorts to export, best first. Klap generates and bills up to "
+        "Maximum number of shorts in any case. Empty: all.",
     )
     min_virality_score: float = Field(
         0,

@@ -24,6 +24,7 @@ from klap_provider.ui.facts import (
 )
 from klap_provider.ui.short_cards import (
     FAILED_AT_KLAP,
+    WRONG_INPUT,
     answer_of,
     decision_text,
     in_doubt_of,
@@ -125,6 +126,7 @@ def _next_step(facts: Facts, shorts: Sequence[Mapping[str, Any]], cost: Mapping[
     Return the task to clear so that a failed run continues, and what that pays; None if there is no such task.
 
     A video that failed at Klap is submitted, and paid for, again. One that could not be submitted was not paid for yet.
+    ``needs_change``: a parameter of the run is wrong.
     """
     steps = [facts.first(each) for each in (SUBMIT, WAIT, SELECT, PUBLISH)]
     failed = next((each for each in steps if each is not None and each.state == "failed"), None)
@@ -140,6 +142,7 @@ def _next_step(facts: Facts, shorts: Sequence[Mapping[str, Any]], cost: Mapping[
         "tasks": [task_ref(task)] if task else [],
         "is_paid": is_again or (failed.operator in SUBMIT and not is_given),
         "is_again": is_again,
+        "needs_change": failure.get("type") == WRONG_INPUT,
         "price": number(mapping(cost.get("prices")).get("input_video")),
         "estimated": cost.get("estimated") is not False,
     }
@@ -169,7 +172,7 @@ def _stage(
     def stage(instance: Instance | None, summary: str, **more: Any) -> dict[str, Any]:
         failure = mapping(facts.xcom(instance, ERROR_KEY))
         return {
-            "state": instance.state if instance else None,
+            "state": (instance.state if instance else None) or facts.run.state,
             "text": summary,
             "since": None,
             "error": text(failure.get("error")),
@@ -192,19 +195,21 @@ def _stage(
         return stage(publish, _end_text(facts, selected, shorts, is_whole=is_whole), state=facts.run.state)
     if select is not None and select.state == "awaiting_input" and answer_of(facts) is None:
         return stage(select, "Which shorts should be exported?", review_task=task_ref(select))
+    is_given = text(facts.run.conf.get("klap_task_id")) is not None
     if is_open(submit):
-        given = text(facts.run.conf.get("klap_task_id"))
-        return stage(submit, "Continuing with an existing Klap task" if given else "Submitting the video to Klap")
+        return stage(submit, "Continuing with an existing Klap task" if is_given else "Submitting the video to Klap")
     if wait is not None and is_open(wait):
-        since = text(mapping(facts.xcom(submit, RETURN_KEY)).get("submitted_at")) or wait.started_at
+        submitted_at = None if is_given else text(mapping(facts.xcom(submit, RETURN_KEY)).get("submitted_at"))
+        since = submitted_at or wait.started_at
         return stage(wait, "Waiting for Klap", since=since)
     if is_open(select):
         selecting = "Finding the video at Klap" if is_whole else "Selecting the shorts"
         return stage(select, selecting if answer_of(facts) is None else "Continuing with the selected shorts")
     if selected and all(card["state"] in OVER for card in selected):
         return stage(publish, "Writing the manifest")
-    exporting = selected[0]["text"] if is_whole and selected else f"Exporting: {_tally(facts, selected)}"
-    return stage(None, exporting if selected else "Exporting", state=facts.run.state)
+    if not selected:
+        return stage(None, "No short was selected" if shorts else "Exporting")
+    return stage(None, selected[0]["text"] if is_whole else f"Exporting: {_tally(facts, selected)}")
 
 
 def _end_text(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from klap_provider.airflow_internals.runs import Instance
 
 #: The errors for a paid request whose settings have changed, and for a job that failed at Klap.
-CHANGED_ERROR, FAILED_AT_KLAP = "KlapChangedError", "KlapJobFailedError"
+CHANGED_ERROR, FAILED_AT_KLAP, WRONG_INPUT = "KlapChangedError", "KlapJobFailedError", "KlapInputError"
 
 #: The text for a short whose tasks are deleted, by its state in the summary of the run.
 OUTCOMES = {None: "Waiting to start", "failed": "Failed", "success": "Delivered"}

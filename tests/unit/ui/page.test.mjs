@@ -139,6 +139,7 @@ test("a period is in UTC days, also across years", () => {
   assert.equal(dayText(new Date("2026-01-01"), 1), "2025-12-31");
   assert.equal(firstDay("30", now), "2025-12-06");
   assert.equal(firstDay("365", now), "2025-01-05");
+  assert.equal(firstDay("month", now), "2026-01-01");
   assert.equal(firstDay("all", now), "0001-01-01");
 });
 
@@ -147,6 +148,7 @@ test("a period has the days that are included in its name, if these are not all 
   const name = (period, since, until = null) => periodText({ name: period, until }, since, now);
   assert.equal(name("30", firstDay("30", now)), "in the last 30 days");
   assert.equal(name("365", firstDay("365", now)), "in the last year");
+  assert.equal(name("month", firstDay("month", now)), "this month");
   assert.equal(name("all", "0001-01-01"), "in total");
   assert.equal(name("all", "2025-10-01"), "from 2025-10-01 to 2026-01-03");
   assert.equal(name("all", "0001-01-01", "2025-09-30"), "from 0001-01-01 to 2025-09-30");
@@ -166,12 +168,12 @@ test("a paid request has a name", () => {
 test("a monthly limit shows what it limits and how far it is used", () => {
   const limit = { kind: "connection", name: "klap_default", limit: 100, used: 83.2, warns: false };
   assert.deepEqual(limitUse(limit), {
-    label: "This month, connection klap_default",
+    label: "Monthly limit of the connection klap_default",
     percent: 83,
     isReached: false,
   });
   assert.deepEqual(limitUse({ ...limit, kind: "dag", name: "shorts", used: 120, warns: true }), {
-    label: "This month, Dag shorts (warning only)",
+    label: "Monthly limit of the Dag shorts (warning only)",
     percent: 100,
     isReached: true,
   });

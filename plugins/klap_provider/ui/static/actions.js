@@ -48,7 +48,7 @@ const IDLE = { isBusy: false, message: null, isError: false };
  * @param {object} props
  * @param {string} props.action names the permission: buttons of the same action are disabled for a user who lacks it
  * @param {() => Promise<string | void>} props.work may return a message to show
- * @param {{price: number | null, estimated: boolean, again?: boolean} | null} [props.pays] see {@link confirmation}
+ * @param {{price: number | null, estimated: boolean, again?: boolean, text?: string} | null} [props.pays] see {@link confirmation}
  * @param {string | null} [props.question] a question to ask first, whatever is paid
  * @param {string} [props.label] the accessible name, default: the text
  * @param {string} [props.icon]

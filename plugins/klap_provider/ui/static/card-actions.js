@@ -113,6 +113,21 @@ export function ExportAgain({ short, run }) {
     if (paid !== null) await resolve(run, paid, null);
     setOpen(false);
   };
+  const [pictureField, ...positionFields] = FIELDS.map(([name, label, width]) =>
+    h(
+      Stack,
+      { as: "label", fontSize: "xs", gap: 1, key: name, width },
+      label,
+      h(Input, {
+        onChange: (/** @type {any} */ event) => setWanted({ ...wanted, [name]: event.target.value }),
+        placeholder: name === "src_url" ? "Empty: no watermark of yours" : undefined,
+        size: "xs",
+        type: name === "src_url" ? "url" : "number",
+        step: "any",
+        value: wanted[name],
+      }),
+    ),
+  );
   return h(
     Question,
     null,
@@ -132,6 +147,7 @@ export function ExportAgain({ short, run }) {
         h(
           Flex,
           { alignItems: "end", flexWrap: "wrap", gap: 2 },
+          pictureField,
           h(
             Stack,
             { fontSize: "xs", gap: 1, width: "12rem" },
@@ -146,21 +162,7 @@ export function ExportAgain({ short, run }) {
               },
             }),
           ),
-          ...FIELDS.map(([name, label, width]) =>
-            h(
-              Stack,
-              { as: "label", fontSize: "xs", gap: 1, key: name, width },
-              label,
-              h(Input, {
-                onChange: (/** @type {any} */ event) => setWanted({ ...wanted, [name]: event.target.value }),
-                placeholder: name === "src_url" ? "Empty: no watermark of yours" : undefined,
-                size: "xs",
-                type: name === "src_url" ? "url" : "number",
-                step: "any",
-                value: wanted[name],
-              }),
-            ),
-          ),
+          ...positionFields,
         ),
         isAddress(picture) && !isShortened(picture) && h(WatermarkPreview, { short, run, picture, position: wanted }),
         h(

@@ -1,9 +1,9 @@
 /** Resolves a paid request in place: one whose response never arrived, or one whose settings have changed since. */
-import { ActionButton, Question, resolve } from "./actions.js";
+import { ActionButton, Question, resolve, TabContext } from "./actions.js";
 import { h, Muted } from "./components.js";
-import { confirmation, priceText, timeText } from "./texts.js";
+import { confirmation, priceText, submissionPriceText, timeText } from "./texts.js";
 
-const { useId, useState } = globalThis.React;
+const { useContext, useId, useState } = globalThis.React;
 const { HStack, Input, Stack, Text } = globalThis.ChakraUI;
 
 /** @param {{doubt: Doubt, error: string | null, what: "task" | "export", run: string[]}} props `doubt`: the request */
@@ -17,7 +17,8 @@ function Request({ doubt, error, what, run }) {
     await resolve(run, doubt, jobId);
     return "Decision saved. The run continues.";
   };
-  const price = priceText(doubt);
+  const { details } = useContext(TabContext);
+  const price = what === "task" ? submissionPriceText(doubt, details.is_whole) : priceText(doubt);
   return h(
     Stack,
     {
@@ -59,7 +60,7 @@ function Request({ doubt, error, what, run }) {
     ),
     h(
       ActionButton,
-      { action: "resolve", question: warning(doubt), work: () => decide(null) },
+      { action: "resolve", question: warning(doubt, price), work: () => decide(null) },
       doubt.is_changed ? `Send the new request · ${price}` : `It is not in Klap: send again · ${price}`,
     ),
     h(
@@ -71,11 +72,14 @@ function Request({ doubt, error, what, run }) {
   );
 }
 
-/** @param {Doubt} doubt */
-const warning = (doubt) =>
+/**
+ * @param {Doubt} doubt
+ * @param {string} price
+ */
+const warning = (doubt, price) =>
   doubt.is_changed
-    ? confirmation({ ...doubt, again: true })
-    : `If Klap has received the first request after all, it bills both. This one: ${priceText(doubt)}.`;
+    ? confirmation({ ...doubt, again: true, text: price })
+    : `If Klap has received the first request after all, it bills both. This one: ${price}.`;
 
 /**
  * @param {Doubt} doubt

@@ -3,7 +3,7 @@ import { ActionButton, repeat, TabContext } from "./actions.js";
 import { Bar, h, Icon, PageLink, SmallButton, State, TaskButton } from "./components.js";
 import { ResolveRequest } from "./in-doubt.js";
 import { Notice } from "./messages.js";
-import { costPath, costText, priceText, SHORTS, stageText, timeText, VIDEO } from "./texts.js";
+import { costPath, costText, SHORTS, stageText, submissionPriceText, timeText, VIDEO } from "./texts.js";
 
 const { useContext, useEffect, useRef, useState } = globalThis.React;
 const { Box, EmptyStateContent, EmptyStateDescription, EmptyStateIndicator, EmptyStateRoot, EmptyStateTitle } =
@@ -65,8 +65,9 @@ export function Summary({ details, run, further }) {
       h(
         HStack,
         { alignItems: "start", flexWrap: "wrap", gap: 2 },
-        details.next_step && h(RepeatStep, { step: details.next_step, run }),
-        h(RunAgain),
+        details.next_step && !details.next_step.needs_change && h(RepeatStep, { step: details.next_step, run }),
+        !stage.in_doubt && h(RunAgain), // it would submit the video again
+        details.next_step?.needs_change && h(RepeatStep, { step: details.next_step, run }),
       ),
   );
 }
@@ -119,10 +120,15 @@ function furtherText(/** @type {Details[]} */ runs) {
 
 /** Repeats the step with which a run failed. */
 export function RepeatStep(/** @type {{step: NextStep, run: string[]}} */ { step, run }) {
-  const pays = step.is_paid ? { ...step, again: step.is_again } : null;
+  const { details } = useContext(TabContext);
+  const price = submissionPriceText(step, details.is_whole);
+  const pays = step.is_paid ? { ...step, again: step.is_again, text: price } : null;
   const label = step.is_again ? "Submit the video again" : "Try again";
-  const text = `${label} · ${pays ? priceText(pays) : "free"}`;
-  return h(ActionButton, { action: "clear", pays, work: () => repeat(run, step) }, text);
+  return h(
+    ActionButton,
+    { action: "clear", pays, work: () => repeat(run, step) },
+    `${label} · ${pays ? price : "free"}`,
+  );
 }
 
 /**

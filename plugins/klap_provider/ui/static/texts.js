@@ -46,21 +46,29 @@ export function formatPrice(/** @type {number} */ dollars) {
 export const priceText = (/** @type {{price?: number | null, estimated?: boolean}} */ { price, estimated }) =>
   price === null || price === undefined ? "price unknown" : `${formatPrice(price)}${estimated ? " (estimated)" : ""}`;
 
+/**
+ * Format the price of the submission of a video, to which that of the generated shorts is added.
+ *
+ * @param {{price?: number | null, estimated?: boolean}} pays
+ * @param {boolean} isWhole whether the video is captioned as a whole
+ */
+export const submissionPriceText = (pays, isWhole) => `${priceText(pays)}${isWhole ? "" : " + generated shorts"}`;
+
 /** Payments above this sum are confirmed, in US dollars. */
 const CONFIRMED_ABOVE = 5;
 
 /**
  * Return the question to ask before an action that pays; null if none is needed.
  *
- * @param {{price: number | null, estimated: boolean, again?: boolean} | null | undefined} pays `price`: null if it is
- *   unknown; `again`: this was paid for before
+ * @param {{price: number | null, estimated: boolean, again?: boolean, text?: string} | null | undefined} pays `price`:
+ *   null if it is unknown; `again`: such a request was paid for before; `text`: the price as text
  */
 export function confirmation(pays) {
   if (!pays) return null;
-  const { price, again = false } = pays;
-  if (again) return `This was paid for before. Klap bills it again: ${priceText(pays)}.`;
+  const { price, again = false, text = priceText(pays) } = pays;
+  if (again) return `An earlier request was paid for. Klap bills this one as well: ${text}.`;
   if (price === null) return "Klap bills this action. Its price is unknown.";
-  return price > CONFIRMED_ABOVE ? `Klap bills ${priceText(pays)} for this action.` : null;
+  return price > CONFIRMED_ABOVE ? `Klap bills ${text} for this action.` : null;
 }
 
 /** Format what was paid; null if it is unknown. */

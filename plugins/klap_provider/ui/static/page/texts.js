@@ -22,7 +22,7 @@ export const percentOf = (used, sum) => (sum > 0 ? Math.max(0, Math.min(100, Mat
 export function limitUse(/** @type {MonthlyLimit} */ { kind, name, limit, used, warns }) {
   const what = `${kind === "dag" ? "Dag" : "connection"} ${name}`;
   return {
-    label: `This month, ${what}${warns ? " (warning only)" : ""}`,
+    label: `Monthly limit of the ${what}${warns ? " (warning only)" : ""}`,
     percent: percentOf(used, limit),
     isReached: used >= limit,
   };
@@ -69,7 +69,13 @@ export function itemText(list, { at, reason }) {
  *
  * @type {Record<string, string>}
  */
-export const PERIODS = { 30: "Last 30 days", 90: "Last 90 days", 365: "Last year", all: "All time" };
+export const PERIODS = {
+  30: "Last 30 days",
+  90: "Last 90 days",
+  365: "Last year",
+  month: "This month",
+  all: "All time",
+};
 
 const DAY = 24 * 60 * 60 * 1000;
 
@@ -86,7 +92,10 @@ export const dayText = (moment, back = 0) => new Date(Number(moment) - back * DA
  * @param {string} period
  * @param {Date} now
  */
-export const firstDay = (period, now) => (period === "all" ? "0001-01-01" : dayText(now, Number(period) - 1));
+export function firstDay(period, now) {
+  if (period === "all") return "0001-01-01";
+  return period === "month" ? `${dayText(now).slice(0, 8)}01` : dayText(now, Number(period) - 1);
+}
 
 /**
  * Return a period in words.
@@ -97,7 +106,8 @@ export const firstDay = (period, now) => (period === "all" ? "0001-01-01" : dayT
  */
 export function periodText({ name, until }, since, now) {
   if (until !== null || since > firstDay(name, now)) return `from ${since} to ${until ?? dayText(now)}`;
-  return name === "all" ? "in total" : `in the ${PERIODS[name].toLowerCase()}`;
+  if (name === "all") return "in total";
+  return name === "month" ? "this month" : `in the ${PERIODS[name].toLowerCase()}`;
 }
 
 /**
