@@ -192,6 +192,24 @@ def test_the_wait_for_klap_is_shown_with_its_start_without_a_percentage() -> Non
     )
 
 
+def test_the_wait_for_an_existing_task_is_shown_since_the_run_waits() -> None:
+    xcoms: XComs = {("submit", -1, "return_value"): {"submitted_at": "2026-01-01T10:45:00+00:00"}}
+    tasks = {"submit": "success", "wait_for_shorts": "deferred"}
+    stage = view(facts(tasks=tasks, xcoms=xcoms, conf={"klap_task_id": "task01"}))["stage"]
+    assert (stage["text"], stage["since"]) == ("Waiting for Klap", None)
+
+
+def test_a_step_that_is_not_scheduled_yet_has_the_state_of_the_run() -> None:
+    tasks = {"submit": "success", "wait_for_shorts": "success", "select": None}
+    stage = view(facts(tasks=tasks))["stage"]
+    assert (stage["state"], stage["text"]) == ("running", "Selecting the shorts")
+
+
+def test_no_export_is_announced_after_a_selection_of_none() -> None:
+    known = exporting([short("a", reason="below_minimum")], published="running")
+    assert view(known)["stage"]["text"] == "No short was selected"
+
+
 def test_a_failed_step_of_a_run_is_shown_with_its_error_and_its_log() -> None:
     tasks = {"submit": "failed", "wait_for_shorts": "upstream_failed"}
     xcoms: XComs = {("submit", -1, "klap_error"): {"error": "402: out of credits"}}
@@ -466,6 +484,7 @@ FAILED_JOB = {"error": "no speech", "type": "KlapJobFailedError"}
         ("wait_for_shorts", FAILED_JOB, {"klap_task_id": "task01"}, None),  # the given task has failed
         ("wait_for_shorts", {"type": "KlapTimeoutError"}, {}, ("wait_for_shorts", False, False)),
         ("submit", {"error": "401"}, {}, ("submit", True, False)),
+        ("submit", {"error": "404", "type": "KlapInputError"}, {}, ("submit", True, False)),
         ("submit", {"error": "401"}, {"klap_task_id": "task01"}, ("submit", False, False)),
         ("submit", {"open_decision": {"entry": "x"}}, {}, None),  # must be resolved first
         ("select", {"error": "HTTP 500"}, {}, ("select", False, False)),
@@ -487,6 +506,7 @@ def test_a_failed_run_offers_the_next_step_with_its_price(
         *step[1:],
     )
     assert (found["price"], found["estimated"]) == (0.44, True)
+    assert found["needs_change"] is (failure.get("type") == "KlapInputError")
     assert view(replace(known, run=replace(known.run, state="running")))["next_step"] is None
 
 

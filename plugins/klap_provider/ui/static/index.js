@@ -127,11 +127,14 @@ function ShortsTab({ dagId, runId }) {
   );
 }
 
+const NOTHING =
+  "This run has no Klap tasks that this tab can show. The Klap page lists the shorts and payments of GenerateShortsOperator.";
+
 /** @param {{view: RunView, run: string[]}} props */
 function View({ view, run }) {
   const { details, batch } = view;
   if (details !== null) return h(RunParts, { view, details, run });
-  if (batch === null) return h(Text, { color: "fg.muted" }, "This run has no Klap tasks.");
+  if (batch === null) return h(Text, { color: "fg.muted" }, NOTHING);
   return h(Suspense, { fallback: null }, h(BatchVideos, { batch }));
 }
 
