@@ -123,10 +123,7 @@ class KlapTrigger(BaseTrigger):
 
         :param pause: seconds until the first poll.
         """
-        # In a thread, because loading requests and aiohttp takes about a second and must not block the event loop.
-        module = await asyncio.to_thread(importlib.import_module, "klap_provider.hooks.async_client")
-        client_class: type[KlapAsyncClient] = module.KlapAsyncClient
-        target = self.target
+        client_class, target = await _client_class(), self.target
         async with client_class(self.klap_conn_id, on_behalf_of=self.on_behalf_of, target=target) as client:
             await asyncio.sleep(pause)
             while True:
@@ -205,6 +202,22 @@ class KlapTrigger(BaseTrigger):
         if self.state.ready_at is None:
             self._record_wait_time()
         return TaskSuccessEvent()
+
+
+_client: type[KlapAsyncClient] | None = None
+
+
+async def _client_class() -> type[KlapAsyncClient]:
+    """
+    Return the client's class. The first wait loads it in a thread, because requests and aiohttp take about a second.
+
+    A thread for each wait would block the event loop when thousands of them start.
+    """
+    global _client
+    if _client is None:
+        module = await asyncio.to_thread(importlib.import_module, "klap_provider.hooks.async_client")
+        _client = module.KlapAsyncClient
+    return _client
 
 
 class TaskStatusTrigger(KlapTrigger):
