@@ -322,7 +322,12 @@ class Played:
             context["dag_run"] = SimpleNamespace(conf=self.conf)  # type: ignore[typeddict-item]  # what is read of it
             context["task_reschedule_count"] = reschedules  # type: ignore[typeddict-unknown-key]  # for sensors
             ti._ti_context_from_server = SimpleNamespace(  # type: ignore[assignment]  # what is read of it
-                should_retry=True, max_tries=3, xcom_keys_to_clear=[], dag_run=SimpleNamespace(team_name=None), **resume
+                should_retry=True,
+                max_tries=3,
+                xcom_keys_to_clear=[],
+                dag_run=SimpleNamespace(team_name=None, run_type="manual"),
+                first_task_reschedule_start_date=None,
+                **resume,
             )
             if not resume:
                 ti._ti_context_from_server.next_method = None

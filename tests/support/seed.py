@@ -25,17 +25,17 @@ from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.taskmap import TaskMap
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import JSON, String, cast, delete, func, insert, literal, select, text, true, union_all
 
 from klap_provider.airflow_internals.runs import portions
-from klap_provider.xcoms import LEDGER
+from klap_provider.xcoms import LEDGER, RETURN_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from sqlalchemy.orm import Session
 
@@ -52,6 +52,35 @@ REST = {
     "priority_weight": 1,
     "span_status": "",
 }
+
+
+#: Airflow 3.4 has other columns and tables for task instances and XComs.
+IS_3_4 = "region_index" in TaskInstance.__table__.columns
+
+
+def of_task_instance(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a task instance, with the names of this Airflow and without those that it does not have."""
+    named = {"region_index" if IS_3_4 and name == "map_index" else name: value for name, value in columns.items()}
+    return {name: value for name, value in named.items() if name in TaskInstance.__table__.columns}
+
+
+def write_xcoms(session: Session, task: Mapping[str, Any], identity: Mapping[str, Any], made: DagRun, ti: UUID) -> None:
+    """Write the XComs of a task instance, and over how many items the tasks after it are mapped."""
+    xcoms, length = task.get("xcoms", {}), task.get("length")
+    if IS_3_4:
+        from airflow.models.xcom import XComModelV2
+
+        lengths = {} if length is None else {RETURN_KEY: length}
+        for key, value in {**dict.fromkeys(lengths), **xcoms}.items():
+            session.add(XComModelV2(task_instance_id=ti, key=key, value=value, mapped_length=lengths.get(key)))
+        return
+    for key, value in xcoms.items():
+        xcom = {**identity, "dag_run_id": made.id, "key": key, "value": value}
+        session.execute(insert(XComModel.__table__).values(xcom))
+    if length is not None:
+        from airflow.models.taskmap import TaskMap
+
+        session.add(TaskMap(**identity, length=length, keys=None))
 
 
 def main() -> None:
@@ -110,13 +139,9 @@ def write(session: Session, tables: Mapping[str, Any]) -> None:
             if "question" in task:  # it continues there after the answer
                 own["next_method"] = "execute_complete"
             own |= {"try_number": task.get("try_number", 1), "start_date": at}
-            made_task = insert(TaskInstance.__table__).values(**{**REST, **identity, **own})
+            made_task = insert(TaskInstance.__table__).values(**of_task_instance({**REST, **identity, **own}))
             task_id = session.execute(made_task.returning(TaskInstance.__table__.c.id)).scalar_one()
-            for key, value in task.get("xcoms", {}).items():
-                xcom = {**identity, "dag_run_id": made.id, "key": key, "value": value}
-                session.execute(insert(XComModel.__table__).values(xcom))
-            if task.get("length") is not None:
-                session.add(TaskMap(**identity, length=task["length"], keys=None))
+            write_xcoms(session, task, identity, made, task_id)
             if "question" in task:
                 session.execute(insert(HITLDetail.__table__).values(ti_id=task_id, **question(task["question"])))
         if run.get("note"):
@@ -134,7 +159,7 @@ def write(session: Session, tables: Mapping[str, Any]) -> None:
 
 def write_other_tasks(session: Session, tasks: int) -> None:
     """Copy the runs to a Dag that has nothing to do with Klap, and add a number of task instances to each run."""
-    runs, instances, xcoms = DagRun.__table__, TaskInstance.__table__, XComModel.__table__
+    runs, instances = DagRun.__table__, TaskInstance.__table__
     session.add(DagModel(dag_id=ANOTHER, bundle_name="tests", fileloc=f"/dags/{ANOTHER}.py", is_stale=False))
     session.flush()
     same = [column for column in runs.columns if column.name not in ("id", "dag_id", "logical_date")]
@@ -150,16 +175,22 @@ def write_other_tasks(session: Session, tasks: int) -> None:
     }
     of_task = {"id": new_id, "operator": literal("PythonOperator"), "state": literal("success")}
     of_task |= {name: literal(value) for name, value in REST.items()}
-    of_xcom = {
-        "dag_run_id": runs.c.id,
-        "map_index": literal(-1),
-        "key": literal("return_value"),
-        "value": literal(1, JSON),
-    }
-    for table, values in ((instances, {**of_both, **of_task}), (xcoms, {**of_both, **of_xcom})):
-        analyze(session)
-        each = select(*values.values()).select_from(runs.join(numbers, true()))
-        session.execute(insert(table).from_select([*values], each))
+    of_task = of_task_instance({**of_both, **of_task})
+    analyze(session)
+    each = select(*of_task.values()).select_from(runs.join(numbers, true()))
+    session.execute(insert(instances).from_select([*of_task], each))
+    value = {"key": literal("return_value"), "value": literal(1, JSON)}
+    analyze(session)
+    if IS_3_4:
+        from airflow.models.xcom import XComModelV2
+
+        of_xcom = {"id": new_id, "task_instance_id": instances.c.id, **value}
+        each = select(*of_xcom.values()).where(instances.c.dag_id == ANOTHER)
+        session.execute(insert(XComModelV2.__table__).from_select([*of_xcom], each))
+        return
+    of_xcom = {**of_both, "dag_run_id": runs.c.id, "map_index": literal(-1), **value}
+    each = select(*of_xcom.values()).select_from(runs.join(numbers, true()))
+    session.execute(insert(XComModel.__table__).from_select([*of_xcom], each))
 
 
 def analyze(session: Session) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,15 +96,16 @@ def test_runs_are_found_by_their_ids(session: Session) -> None:
 @pytest.mark.parametrize("keys", [KEYS[:1], KEYS])
 def test_task_instances_are_found_by_their_run(session: Session, keys: Any) -> None:
     steps = plans(session, lambda opened: database.instances(opened, keys, OF_A_RUN))
-    assert {step.partition(" (")[2] for step in steps} == {"dag_id=? AND run_id=?)"}
+    assert all("dag_id=? AND run_id=?)" in step for step in steps)
 
 
 @pytest.mark.parametrize("runs", [1, 5, 500])
 def test_xcoms_are_found_by_their_run_and_not_among_all_with_their_key(session: Session, runs: int) -> None:
-    [step] = plans(session, lambda opened: xcoms(opened, range(runs), (RETURN_KEY,), task_ids=["a"]))
-    assert "(dag_run_id=? AND task_id=?)" in step
-    [step] = plans(session, lambda opened: xcoms(opened, range(runs), (LIST_KEY,)))
-    assert "(dag_run_id=?)" in step
+    for key, task_ids in ((RETURN_KEY, ["a"]), (LIST_KEY, None)):
+        steps = plans(session, partial(xcoms, runs=range(runs), keys=[key], task_ids=task_ids))
+        large = [step for step in steps if step.startswith(("SEARCH xcom ", "SEARCH task_instance "))]
+        assert large
+        assert all("run_id=?" in step for step in large)
 
 
 def test_rows_of_the_ledger_are_found_by_the_range_of_their_keys(session: Session) -> None:
@@ -147,7 +149,7 @@ def test_no_statement_has_more_values_than_a_database_takes(session: Session) ->
     finally:
         event.remove(session.get_bind(), "before_cursor_execute", note)
     assert len(counts) == 2 * (1 + 3) + (1 + 50) + 4 * 3
-    assert max(counts) < 1100
+    assert max(counts) < 3_100, "SQLite takes 32,766"
 
 
 def test_it_can_fail(session: Session) -> None:

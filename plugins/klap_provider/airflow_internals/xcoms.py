@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XComModel
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.xcom import resolve_xcom_backend
@@ -67,7 +68,18 @@ def xcoms(
     wanted = [XComModel.key.concat("").in_(list(keys))]
     if task_ids is not None:
         wanted.append(XComModel.task_id.in_(list(task_ids)))
-    return [each for part in portions(runs) for each in _xcoms(session, XComModel.dag_run_id.in_(part), *wanted)]
+    return [each for part in portions(runs) for each in _xcoms(session, *_of_runs(part), *wanted)]
+
+
+def _of_runs(runs: Sequence[int]) -> list[Any]:
+    """Return the conditions for XComs of these runs."""
+    conditions = [XComModel.dag_run_id.in_(runs)]
+    if hasattr(XComModel, "mapped_length"):
+        # Airflow 3.4 finds XComs by their task instances. SQLite would read all of them without these conditions.
+        for name in ("dag_id", "run_id"):
+            of_runs = select(getattr(DagRun, name)).where(DagRun.id.in_(runs))
+            conditions.append(getattr(XComModel, name).in_(of_runs))
+    return conditions
 
 
 def newest_xcoms(session: Session, dag_ids: Collection[str], key: str, *, limit: int) -> list[StoredXCom]:

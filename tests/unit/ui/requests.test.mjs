@@ -34,7 +34,7 @@ test("more than five dollars, an unknown price and a second payment are confirme
   assert.equal(confirmation(pays(5.28)), "Klap bills $5.28 for this action.");
   assert.equal(confirmation(pays(null)), "Klap bills this action. Its price is unknown.");
   assert.equal(confirmation(pays(0.48, true)), "An earlier request was paid for. Klap bills this one as well: $0.48.");
-  assert.match(confirmation(pays(null, true)), /Klap bills it again: price unknown\.$/);
+  assert.match(confirmation(pays(null, true)), /Klap bills this one as well: price unknown\.$/);
 });
 
 test("to toggle is to add, or to take back", () => {

@@ -127,14 +127,14 @@ function ShortsTab({ dagId, runId }) {
   );
 }
 
-const NOTHING =
+const NO_KLAP_TASKS =
   "This run has no Klap tasks that this tab can show. The Klap page lists the shorts and payments of GenerateShortsOperator.";
 
 /** @param {{view: RunView, run: string[]}} props */
 function View({ view, run }) {
   const { details, batch } = view;
   if (details !== null) return h(RunParts, { view, details, run });
-  if (batch === null) return h(Text, { color: "fg.muted" }, NOTHING);
+  if (batch === null) return h(Text, { color: "fg.muted" }, NO_KLAP_TASKS);
   return h(Suspense, { fallback: null }, h(BatchVideos, { batch }));
 }
 
