@@ -67,7 +67,6 @@ def run() -> Section:
                 (ours_fresh - alone_fresh) * 1000,
                 25,
                 " ms",
-                note="[why](../docs/evidence/performance.md#parsing)",
             ),
             Bar("import of a second or third Dag file, against the first", max(second, third) / ours, 1),
             Bar("import of the plugin file, against airflow.providers.http.hooks.http", plugin / peer, 0.05),

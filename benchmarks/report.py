@@ -60,7 +60,6 @@ class Bar:
     :param limit: the maximum, or the minimum.
     :param unit: unit of both.
     :param at_least: the limit is a minimum.
-    :param note: why the target is not met.
     """
 
     what: str
@@ -68,7 +67,6 @@ class Bar:
     limit: float
     unit: str = ""
     at_least: bool = False
-    note: str = ""
 
     @property
     def met(self) -> bool:
@@ -134,7 +132,7 @@ def bars_table(sections: Sequence[Section]) -> Table:
     rows = []
     for bar in (bar for section in sections for bar in section.bars):
         limit = f"{'at least' if bar.at_least else 'at most'} {number(bar.limit)}{bar.unit}"
-        verdict = "met" if bar.met else f"**not met**{': ' + bar.note if bar.note else ''}"
+        verdict = "met" if bar.met else "**not met**"
         rows.append([bar.what, f"{number(bar.figure)}{bar.unit}", limit, verdict])
     return Table(("what", "figure", "target", ""), rows)
 
